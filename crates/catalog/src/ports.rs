@@ -1,0 +1,267 @@
+//! What the catalogue needs from the outside. Each port is narrow and one method is one transaction.
+//!
+//! | port | implemented by |
+//! |---|---|
+//! | [`ProductReader`], [`ProductWriter`], [`ChangeLog`], [`ImportJobs`], [`Health`] | `haat-store`, for SQLite and for MySQL |
+//! | [`ListingIndex`] | `haat-search` |
+//!
+//! Every implementation of a store port passes the conformance suite of `haat-testkit`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::change::{ChangePage, Seq};
+use crate::page::{Page, Suggestions};
+use crate::product::{ProductId, ProductKey, Sku};
+use crate::query::Query;
+use crate::time::Timestamp;
+use crate::write::{BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
+
+/// Why a store could not do its work. The text is for the log, never for a client.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached, or refuses connections; worth trying again later.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// No answer within the time allowed, or no free connection; worth trying again later.
+    #[error("the database did not answer in time: {0}")]
+    Timeout(String),
+    /// The database kept refusing the transaction (deadlock, serialization, certification) after all retries.
+    #[error("the database refused the transaction repeatedly: {0}")]
+    Contention(String),
+    /// What is stored is not what Haat stores.
+    #[error("the stored data is damaged: {0}")]
+    Corrupt(String),
+    /// Anything else: a fault in Haat or in the database.
+    #[error("the database failed: {0}")]
+    Internal(String),
+}
+
+/// A product as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredProduct {
+    /// Its id.
+    pub id: ProductId,
+    /// Its sku.
+    pub sku: Sku,
+    /// Its version.
+    pub version: u64,
+    /// Its JSON ([`crate::Product::to_json`]).
+    pub document: Bytes,
+}
+
+/// Reads products, one by one or all of them in order of id.
+#[async_trait]
+pub trait ProductReader: Send + Sync {
+    /// The product of that id or sku.
+    async fn product(&self, key: &ProductKey) -> Result<Option<StoredProduct>, StoreError>;
+    /// Up to `limit` products with ids after `after`, in order of id.
+    async fn scan(&self, after: Option<ProductId>, limit: u32) -> Result<Vec<StoredProduct>, StoreError>;
+    /// How many products there are.
+    async fn count(&self) -> Result<u64, StoreError>;
+}
+
+/// Writes products, each write with its change-log row in one transaction.
+#[async_trait]
+pub trait ProductWriter: Send + Sync {
+    /// Carries out a command as [`crate::write::decide`] decides.
+    async fn write(&self, request: WriteRequest) -> Result<Receipt, WriteError>;
+    /// Writes many products; the outcomes are in the order of the drafts.
+    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, StoreError>;
+    /// Forgets idempotency keys used before `before`; gives their number.
+    async fn prune_keys(&self, before: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// Why the change log could not be read from a place.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ChangeLogError {
+    /// Deletions after that place are no longer kept: who follows from there would keep products that are gone.
+    /// Start afresh: forget everything and read from [`Seq`] 0, which gives the newest change of every product.
+    #[error("the change log no longer goes back to that place, only to {floor}")]
+    Compacted {
+        /// The earliest place that can still be followed from (other than 0).
+        floor: Seq,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What of the change log to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compaction {
+    /// This many of the newest places are left alone, so that those who follow closely see every single change.
+    pub keep_newest: u64,
+    /// Deletions before this moment are forgotten.
+    pub deletions_before: Timestamp,
+    /// Followers not heard of since this moment no longer hold back the compaction.
+    pub followers_since: Timestamp,
+}
+
+/// What a compaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Compacted {
+    /// Rows removed because a newer one of the same product is kept.
+    pub superseded: u64,
+    /// Deletions forgotten.
+    pub deletions: u64,
+}
+
+/// The log of all changes, followed without a gap although transactions commit out of order.
+#[async_trait]
+pub trait ChangeLog: Send + Sync {
+    /// The newest place; every change up to it is visible.
+    async fn head(&self) -> Result<Seq, StoreError>;
+    /// Up to `limit` changes after `after`, in order.
+    async fn read(&self, after: Seq, limit: u32) -> Result<ChangePage, ChangeLogError>;
+    /// Tells how far a follower has come, so that compaction stays behind it.
+    async fn follow(&self, follower: &str, at: Seq, now: Timestamp) -> Result<(), StoreError>;
+    /// Removes what nobody needs, in small transactions.
+    async fn compact(&self, policy: Compaction) -> Result<Compacted, StoreError>;
+}
+
+/// Where an import job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Accepted, not begun.
+    Queued,
+    /// Under way; resumes by itself after a restart.
+    Running,
+    /// All records were read.
+    Done,
+    /// Stopped before the end; `message` says why.
+    Failed,
+}
+
+/// How many records an import has dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ImportCounts {
+    /// Read so far.
+    pub records: u64,
+    /// Products created.
+    pub created: u64,
+    /// Products changed.
+    pub updated: u64,
+    /// Products that already were so.
+    pub unchanged: u64,
+    /// Records refused.
+    pub failed: u64,
+}
+
+/// A record that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordError {
+    /// The line in the input where the record begins; the first is 1.
+    pub line: u64,
+    /// The field, as a JSON Pointer or a CSV column; empty for the whole record.
+    pub pointer: String,
+    /// What is wrong and what to do.
+    pub detail: String,
+}
+
+/// An import that was sent over HTTP.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImportJob {
+    /// Its id.
+    pub id: Uuid,
+    /// The replica that holds the upload.
+    pub owner: String,
+    /// Where it stands.
+    pub state: JobState,
+    /// What was asked for (format, mapping, dry run), as the importer wrote it.
+    pub options: serde_json::Value,
+    /// What was done.
+    pub counts: ImportCounts,
+    /// The first errors.
+    pub errors: Vec<RecordError>,
+    /// Why it failed.
+    pub message: Option<String>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it last moved.
+    pub updated_at: Timestamp,
+}
+
+/// Keeps import jobs, so that they survive a restart and every replica can answer for them.
+#[async_trait]
+pub trait ImportJobs: Send + Sync {
+    /// Keeps a new job.
+    async fn create_job(&self, job: &ImportJob) -> Result<(), StoreError>;
+    /// The job of that id.
+    async fn job(&self, id: Uuid) -> Result<Option<ImportJob>, StoreError>;
+    /// Writes state, counts, errors and message of a job.
+    async fn save_job(&self, job: &ImportJob) -> Result<(), StoreError>;
+    /// The jobs of a replica that are queued or running, oldest first.
+    async fn unfinished_jobs(&self, owner: &str) -> Result<Vec<ImportJob>, StoreError>;
+    /// Forgets finished jobs last moved before `before`.
+    async fn prune_jobs(&self, before: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// Whether a dependency works.
+#[async_trait]
+pub trait Health: Send + Sync {
+    /// What it is called in `/readyz`.
+    fn name(&self) -> &'static str;
+    /// Asks it something small; the error's text is for operators.
+    async fn check(&self) -> Result<(), String>;
+}
+
+/// Why the index could not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum IndexError {
+    /// As many searches as allowed are running and waiting: try again shortly.
+    #[error("too many searches at once")]
+    Overloaded,
+    /// The index has not come as far as `min_seq` asks within the time allowed.
+    #[error("the index has come to change {at}, not yet to the one asked for")]
+    Behind {
+        /// How far it has come.
+        at: Seq,
+    },
+    /// A fault in the index; the text is for the log.
+    #[error("the index failed: {0}")]
+    Internal(String),
+}
+
+/// Where an index stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IndexStatus {
+    /// Every change up to this one is visible.
+    pub seq: Seq,
+    /// The newest change in the log when the follower last looked.
+    pub head: Seq,
+    /// Products in it.
+    pub documents: u64,
+    /// Whether it holds the whole catalogue and has caught up at least once since the start.
+    pub ready: bool,
+    /// Counts up whenever what readers see changes.
+    pub generation: u64,
+}
+
+/// What is being typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuggestQuery {
+    /// The text so far, not empty.
+    pub text: String,
+    /// How many of each kind, 1 to 20.
+    pub limit: usize,
+}
+
+/// Answers listings. There is one way to read: no listing ever reaches SQL.
+#[async_trait]
+pub trait ListingIndex: Send + Sync {
+    /// A page. Waits up to `wait` for [`Query::min_seq`].
+    async fn list(&self, query: Arc<Query>, wait: Duration) -> Result<Page, IndexError>;
+    /// Completions.
+    async fn suggest(&self, query: SuggestQuery) -> Result<Suggestions, IndexError>;
+    /// Where the index stands.
+    fn status(&self) -> IndexStatus;
+    /// Tells the follower that something was written, so that it need not wait for its next look.
+    fn nudge(&self);
+}
