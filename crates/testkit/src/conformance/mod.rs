@@ -1,0 +1,1 @@
+//! The promises of the store's ports, as functions that run against any implementation.

@@ -1,0 +1,1 @@
+//! Random products and random queries from a seed.

@@ -1,0 +1,1 @@
+//! A naive evaluation of a listing query over products in memory.
