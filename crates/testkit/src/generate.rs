@@ -1,1 +1,0 @@
-//! Random products and random queries from a seed.

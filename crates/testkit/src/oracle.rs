@@ -1,1 +1,0 @@
-//! A naive evaluation of a listing query over products in memory.
