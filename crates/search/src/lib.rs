@@ -1,1 +1,5 @@
-//! Stub.
+//! The index: listings, searches, facets and suggestions, derived from SQL and always able to come back from it.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod schema;
+pub mod text;

@@ -1,0 +1,79 @@
+//! Text search.
+
+pub mod analyze;
+
+use tantivy::schema::Field;
+use tantivy::{BitSet, DocId, Searcher, SegmentReader};
+
+/// The fields that are searched.
+#[derive(Debug, Clone, Copy)]
+pub struct TextFields {
+    /// Every distinct folded word of the four texts.
+    pub words: Field,
+    /// Stems of the name.
+    pub name: Field,
+    /// Stems of the brand.
+    pub brand: Field,
+    /// Stems of the category path.
+    pub category: Field,
+    /// Stems of the description.
+    pub description: Field,
+}
+
+/// Which fields a text is looked for in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    All,
+    /// One of them.
+    Only(Field),
+}
+
+/// A text to look for, prepared for one searcher.
+#[derive(Debug)]
+pub struct TextQuery;
+
+impl TextQuery {
+    /// Analyses the text and looks its words up in all segments.
+    pub fn prepare(_: &Searcher, _: &TextFields, _: &str, _: Scope) -> tantivy::Result<Self> {
+        Ok(Self)
+    }
+
+    /// The query in one segment.
+    pub fn segment(&self, reader: &SegmentReader) -> tantivy::Result<SegmentText<'_>> {
+        Ok(SegmentText { _query: self, max_doc: reader.max_doc() })
+    }
+}
+
+/// A text query in one segment.
+#[derive(Debug)]
+pub struct SegmentText<'a> {
+    _query: &'a TextQuery,
+    max_doc: u32,
+}
+
+impl SegmentText<'_> {
+    /// All matching documents, deleted ones possibly among them.
+    pub fn matches(&mut self) -> tantivy::Result<BitSet> {
+        Ok(BitSet::with_max_value(self.max_doc))
+    }
+
+    /// The score of a document, `None` when it does not match.
+    pub fn score(&mut self, _: DocId) -> Option<i64> {
+        None
+    }
+
+    /// Calls `push` for every accepted document whose score is at least what the last `push` returned.
+    pub fn top(
+        &mut self,
+        _: &mut dyn FnMut(DocId) -> bool,
+        _: &mut dyn FnMut(DocId, i64) -> i64,
+    ) -> tantivy::Result<()> {
+        Ok(())
+    }
+}
+
+/// The text with the words found marked.
+pub fn highlight(_: &TextQuery, _: &str) -> Option<String> {
+    None
+}
