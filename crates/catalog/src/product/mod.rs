@@ -5,6 +5,7 @@
 //! [`patch`] applies a JSON merge patch.
 
 pub mod decode;
+pub mod limits;
 pub mod patch;
 
 use std::collections::BTreeMap;
