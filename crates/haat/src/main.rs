@@ -1,2 +1,3 @@
-//! Stub.
+//! x
+mod config;
 fn main() {}

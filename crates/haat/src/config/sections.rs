@@ -1,0 +1,406 @@
+//! The sections of the configuration: what can be set, the defaults, and which values are allowed.
+//!
+//! `haat.example.toml` says the same for people; a test keeps the two in step.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+
+use super::units::{Bind, Period, Secret, Size};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the SQLite file, the index, uploads and the instance id live.
+    #[garde(custom(not_empty))]
+    pub data_dir: PathBuf,
+    #[garde(dive)]
+    pub http: Http,
+    #[garde(dive)]
+    pub auth: Auth,
+    #[garde(dive)]
+    pub database: Database,
+    #[garde(dive)]
+    pub redis: Redis,
+    #[garde(dive)]
+    pub index: Index,
+    #[garde(dive)]
+    pub imports: Imports,
+    #[garde(dive)]
+    pub retention: Retention,
+    #[garde(dive)]
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "data".into(),
+            http: Http::default(),
+            auth: Auth::default(),
+            database: Database::default(),
+            redis: Redis::default(),
+            index: Index::default(),
+            imports: Imports::default(),
+            retention: Retention::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    #[garde(skip)]
+    pub bind: Bind,
+    /// 0 lets the system choose.
+    #[garde(skip)]
+    pub port: u16,
+    #[garde(custom(between(1, 100_000)))]
+    pub max_connections: usize,
+    #[garde(custom(between(Size::kib(1), Size::mib(64))))]
+    pub max_body: Size,
+    #[garde(custom(between(Size::bytes(256), Size::kib(64))))]
+    pub max_query: Size,
+    #[garde(custom(between(10, 1_000)))]
+    pub max_headers: usize,
+    #[garde(custom(between(Period::secs(1), Period::hours(1))))]
+    pub request_timeout: Period,
+    #[garde(custom(between(Period::millis(100), Period::secs(600))))]
+    pub header_read_timeout: Period,
+    #[garde(custom(between(Period::millis(0), Period::secs(60))))]
+    pub min_seq_wait: Period,
+    #[garde(custom(between(Period::millis(0), Period::secs(300))))]
+    pub drain_notice: Period,
+    #[garde(custom(between(Period::secs(1), Period::hours(1))))]
+    pub drain_timeout: Period,
+    #[garde(custom(header_value))]
+    pub cache_control: String,
+    #[garde(custom(absolute_url))]
+    pub errors_url: String,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            bind: Bind::LOOPBACK,
+            port: 3000,
+            max_connections: 10_000,
+            max_body: Size::mib(1),
+            max_query: Size::kib(8),
+            max_headers: 100,
+            request_timeout: Period::secs(30),
+            header_read_timeout: Period::secs(10),
+            min_seq_wait: Period::secs(2),
+            drain_notice: Period::secs(0),
+            drain_timeout: Period::secs(30),
+            cache_control: "public, max-age=0, must-revalidate".into(),
+            errors_url: "https://haat.dev/errors/".into(),
+        }
+    }
+}
+
+/// Who may write.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    #[garde(inner(custom(usable_token)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_token: Option<Secret>,
+}
+
+/// The database: MySQL or MariaDB when there is a host, otherwise SQLite in the data folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    #[garde(inner(length(min = 1)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    #[garde(custom(between(1, u16::MAX)))]
+    pub port: u16,
+    #[garde(inner(length(min = 1)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[garde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    #[garde(inner(length(min = 1)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[garde(skip)]
+    pub tls: Tls,
+    #[garde(inner(custom(not_empty)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<PathBuf>,
+    #[garde(custom(between(2, 1_000)))]
+    pub max_connections: u32,
+    #[garde(custom(between(Period::millis(100), Period::secs(600))))]
+    pub acquire_timeout: Period,
+    #[garde(custom(between(Period::millis(100), Period::secs(600))))]
+    pub query_timeout: Period,
+    #[garde(custom(between(Period::millis(0), Period::hours(1))))]
+    pub startup_wait: Period,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            host: None,
+            port: 3306,
+            user: None,
+            password: None,
+            name: None,
+            tls: Tls::Off,
+            tls_ca: None,
+            max_connections: 16,
+            acquire_timeout: Period::secs(5),
+            query_timeout: Period::secs(30),
+            startup_wait: Period::secs(60),
+        }
+    }
+}
+
+/// How the connection to MySQL is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tls {
+    /// Not at all: for a database on this machine or in a private network.
+    Off,
+    /// Encrypted, and the server's certificate and name are verified.
+    Verify,
+}
+
+/// The shared cache. Not used by this version; checked, so that a deployment can be prepared for it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct Redis {
+    #[garde(inner(custom(redis_url)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+}
+
+/// The index that listings and searches come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct Index {
+    #[garde(custom(between(Size::mib(16), Size::gib(16))))]
+    pub writer_memory: Size,
+    /// 0: as many as suit the machine ([`Index::threads`]).
+    #[garde(custom(between(0, 64)))]
+    pub writer_threads: usize,
+    /// 0: as many as suit the machine ([`Index::searches`]).
+    #[garde(custom(between(0, 1_024)))]
+    pub max_concurrent_searches: usize,
+    #[garde(custom(between(0, 100_000)))]
+    pub max_waiting_searches: usize,
+    #[garde(custom(between(Period::millis(10), Period::secs(60))))]
+    pub poll_interval: Period,
+    #[garde(custom(between(1, 10_000)))]
+    pub batch: u32,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            writer_memory: Size::mib(128),
+            writer_threads: 0,
+            max_concurrent_searches: 0,
+            max_waiting_searches: 256,
+            poll_interval: Period::millis(200),
+            batch: 1_000,
+        }
+    }
+}
+
+impl Index {
+    /// Threads that write the index: one per core, at most 4, unless set.
+    pub fn threads(&self) -> usize {
+        if self.writer_threads > 0 { self.writer_threads } else { cores().clamp(1, 4) }
+    }
+
+    /// Searches that run at the same time: two per core unless set.
+    pub fn searches(&self) -> usize {
+        if self.max_concurrent_searches > 0 { self.max_concurrent_searches } else { (cores() * 2).clamp(2, 256) }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// Imports over HTTP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct Imports {
+    #[garde(custom(between(Size::kib(1), Size::gib(1_024))))]
+    pub max_size: Size,
+    #[garde(custom(between(1, 1_000)))]
+    pub max_queued: usize,
+}
+
+impl Default for Imports {
+    fn default() -> Self {
+        Self { max_size: Size::gib(2), max_queued: 16 }
+    }
+}
+
+/// How long things are kept that nobody may ask for any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    #[garde(custom(between(Period::secs(1), Period::days(1))))]
+    pub every: Period,
+    #[garde(skip)]
+    pub newest_changes: u64,
+    #[garde(custom(between(Period::secs(60), Period::days(3_650))))]
+    pub deletions: Period,
+    #[garde(custom(between(Period::secs(60), Period::days(3_650))))]
+    pub followers: Period,
+    #[garde(custom(between(Period::secs(60), Period::days(3_650))))]
+    pub idempotency_keys: Period,
+    #[garde(custom(between(Period::secs(60), Period::days(3_650))))]
+    pub import_jobs: Period,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            every: Period::secs(600),
+            newest_changes: 100_000,
+            deletions: Period::days(7),
+            followers: Period::days(7),
+            idempotency_keys: Period::hours(24),
+            import_jobs: Period::days(7),
+        }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    #[garde(custom(log_filter))]
+    pub filter: String,
+    #[garde(skip)]
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// What a log line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Config {
+    /// What is wrong with settings that are right one by one but not together: the key to name, and why.
+    pub fn contradictions(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let database = &self.database;
+        if database.host.is_some() {
+            for (key, variable, missing) in [
+                ("database.name", "DB_NAME", database.name.is_none()),
+                ("database.user", "DB_USER", database.user.is_none()),
+            ] {
+                if missing {
+                    found.push((
+                        key,
+                        format!("is missing: a database host is set, so MySQL is used; set {variable} too"),
+                    ));
+                }
+            }
+        } else {
+            for (key, set) in [
+                ("database.name", database.name.is_some()),
+                ("database.user", database.user.is_some()),
+                ("database.password", database.password.is_some()),
+                ("database.tls_ca", database.tls_ca.is_some()),
+            ] {
+                if set {
+                    found.push((
+                        key,
+                        "is set without a database host: set DB_HOST to use MySQL, or remove this to use SQLite".into(),
+                    ));
+                }
+            }
+        }
+        if database.tls == Tls::Off && database.tls_ca.is_some() {
+            found.push((
+                "database.tls_ca",
+                "is set while database.tls is \"off\": set database.tls = \"verify\"".into(),
+            ));
+        }
+        found
+    }
+}
+
+fn between<T: PartialOrd + Display + Copy>(min: T, max: T) -> impl FnOnce(&T, &()) -> garde::Result {
+    move |value, ()| {
+        if *value < min || *value > max {
+            return Err(garde::Error::new(format!("{value} is out of range: it must be between {min} and {max}")));
+        }
+        Ok(())
+    }
+}
+
+fn not_empty(path: &std::path::Path, _: &()) -> garde::Result {
+    if path.as_os_str().is_empty() { Err(garde::Error::new("must not be empty")) } else { Ok(()) }
+}
+
+fn usable_token(token: &Secret, _: &()) -> garde::Result {
+    let token = token.reveal();
+    if token.len() < 16 {
+        return Err(garde::Error::new("is too short: at least 16 characters; `openssl rand -hex 32` makes a good one"));
+    }
+    // What an Authorization header can carry: RFC 6750 §2.1, b64token.
+    if token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b)) {
+        Ok(())
+    } else {
+        Err(garde::Error::new("may only hold letters, digits and - . _ ~ + / ="))
+    }
+}
+
+fn redis_url(url: &Secret, _: &()) -> garde::Result {
+    let rest = ["redis://", "rediss://"].iter().find_map(|scheme| url.reveal().strip_prefix(scheme));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(()),
+        _ => Err(garde::Error::new("is not a Redis URL such as redis://127.0.0.1:6379 or rediss://…")),
+    }
+}
+
+fn absolute_url(url: &str, _: &()) -> garde::Result {
+    let rest = ["https://", "http://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    if rest.is_some_and(|r| !r.is_empty()) && url.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(garde::Error::new("is not a URL that begins with https:// or http://"))
+    }
+}
+
+fn header_value(text: &str, _: &()) -> garde::Result {
+    if text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(garde::Error::new("may only hold visible ASCII characters and spaces"))
+    }
+}
+
+fn log_filter(filter: &str, _: &()) -> garde::Result {
+    match tracing_subscriber::EnvFilter::builder().parse(filter) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(garde::Error::new(format!("is not a log filter such as info or haat=debug,sqlx=warn: {e}"))),
+    }
+}
