@@ -5,8 +5,7 @@
 //! | `id` | the id's 16 bytes | replacing, deleting, looking up |
 //! | `id_hi`, `id_lo` | the id's halves as numbers | breaking ties |
 //! | `doc` | the product's JSON | answering |
-//! | `words` | every distinct folded word of the product's texts | finding completions and typos |
-//! | `*_stem` | the stems of one text's words with their positions | searching |
+//! | `words`, `*_stem`, `sequence` | the texts, see [`crate::text::fields`] | searching |
 //! | `brand` … `attr` | exact values | filters (postings) and facets (columns) |
 //! | `price` … `updated_at`, `name_sort` | sort values | orders and ranges (columns), the ordered walk (dictionary) |
 //! | `missing` | the sort fields without a value | the ordered walk's end |
@@ -14,7 +13,7 @@
 
 use haat_catalog::SortField;
 use tantivy::schema::{
-    BytesOptions, Field, IndexRecordOption, NumericOptions, Schema, SchemaBuilder, TextFieldIndexing, TextOptions,
+    BytesOptions, Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
 };
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
@@ -27,7 +26,10 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub const TOKENIZER: &str = "haat";
 
 /// Separates the tokens of a text field's value: tokens are made once, by `text::analyze`, and only split here.
-pub const TOKEN_SEPARATOR: char = '\u{1f}';
+pub const TOKEN_SEPARATOR: char = crate::text::TOKEN_SEPARATOR;
+
+/// Stands between the levels of a category path in the index: unlike ` > ` no level can contain it.
+pub const LEVEL_SEPARATOR: &str = "\0";
 
 /// Stands between an attribute's name and its value in a term of the field `attr`.
 pub const ATTRIBUTE_SEPARATOR: char = '\0';
@@ -57,7 +59,7 @@ pub struct Fields {
     pub currency: Field,
     /// `true` or `false`.
     pub in_stock: Field,
-    /// The whole category path (column only).
+    /// The whole category path.
     pub category: Field,
     /// Every prefix of the category path (postings only).
     pub category_path: Field,
@@ -101,21 +103,7 @@ impl Fields {
 /// The schema and its fields.
 pub fn schema() -> (Schema, Fields) {
     let mut b = Schema::builder();
-    let stems = |b: &mut SchemaBuilder, name: &str, norms: bool| {
-        let indexing = TextFieldIndexing::default()
-            .set_tokenizer(TOKENIZER)
-            .set_fieldnorms(norms)
-            .set_index_option(IndexRecordOption::WithFreqsAndPositions);
-        b.add_text_field(name, TextOptions::default().set_indexing_options(indexing))
-    };
-    let text = TextFields {
-        words: b.add_text_field("words", terms(TOKENIZER)),
-        // Field norms are the number of words: shorter names come first. Exact up to 40 words.
-        name: stems(&mut b, "name_stem", true),
-        brand: stems(&mut b, "brand_stem", false),
-        category: stems(&mut b, "category_stem", false),
-        description: stems(&mut b, "description_stem", false),
-    };
+    let text = TextFields::add_to(&mut b, TOKENIZER);
     let exact = || terms("raw").set_fast("raw");
     let number = || NumericOptions::default().set_fast();
     let fields = Fields {
@@ -130,7 +118,7 @@ pub fn schema() -> (Schema, Fields) {
         status: b.add_text_field("status", exact()),
         currency: b.add_text_field("currency", exact()),
         in_stock: b.add_text_field("in_stock", exact()),
-        category: b.add_text_field("category", TextOptions::default().set_fast("raw")),
+        category: b.add_text_field("category", exact()),
         category_path: b.add_text_field("category_path", terms("raw")),
         attr: b.add_text_field("attr", exact()),
         missing: b.add_text_field("missing", terms("raw")),

@@ -1,24 +1,21 @@
-//! Text search.
+//! Text search: words, their variants, matching, a score that stays, highlights.
+//!
+//! [`analyze`] makes words and stems of texts; [`fields`] writes them. [`TextQuery`] is a text to look for, prepared for
+//! one searcher: each of its words with all that it may stand for. [`SegmentText`] finds and scores the products of one
+//! segment.
 
 pub mod analyze;
+pub mod fields;
 
 use tantivy::schema::Field;
 use tantivy::{BitSet, DocId, Searcher, SegmentReader};
 
-/// The fields that are searched.
-#[derive(Debug, Clone, Copy)]
-pub struct TextFields {
-    /// Every distinct folded word of the four texts.
-    pub words: Field,
-    /// Stems of the name.
-    pub name: Field,
-    /// Stems of the brand.
-    pub brand: Field,
-    /// Stems of the category path.
-    pub category: Field,
-    /// Stems of the description.
-    pub description: Field,
-}
+pub use fields::{TextFields, Texts};
+
+/// Separates the tokens of a text field's value: tokens are made once, by [`analyze`], and only split by the tokenizer.
+pub const TOKEN_SEPARATOR: char = '\u{1f}';
+/// [`TOKEN_SEPARATOR`] as a text.
+const SEPARATOR_TEXT: &str = "\u{1f}";
 
 /// Which fields a text is looked for in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
