@@ -1,2 +1,181 @@
-//! Stub.
-fn main() {}
+//! Measures Haat as its users meet it: the shipped binary, over HTTP and on the command line, at a million products.
+//!
+//! Every subcommand writes one section into the work folder; `report` puts the sections together as
+//! `bench/results.md`. `bench/run` does everything in order. Load generator, server and database share the machine,
+//! so the generator is a small HTTP client of its own ([`client`]).
+#![allow(clippy::print_stdout, reason = "a command-line program prints")]
+
+mod catalogue;
+mod client;
+mod ingest;
+mod listing;
+mod load;
+mod mariadb;
+mod pressure;
+mod process;
+mod relevance;
+mod report;
+mod server;
+mod sql;
+mod workload;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Haat's benchmarks.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    bench: Bench,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every benchmark needs to know.
+#[derive(Debug, Clone, clap::Args)]
+struct Bench {
+    /// Where catalogues, databases, indexes and sections are kept between runs; several GB.
+    #[arg(long, global = true, default_value = "target/bench")]
+    work: PathBuf,
+    /// The binary to measure.
+    #[arg(long, global = true, default_value = "target/bench-fast/haat")]
+    haat: PathBuf,
+    /// The folder of scale_catalogue.py and groceries.csv.
+    #[arg(long, global = true, env = "HAAT_TEST_DATA", default_value = "../shared/data")]
+    data: PathBuf,
+    /// How many products.
+    #[arg(long, global = true, default_value_t = 1_000_000)]
+    products: u64,
+    /// What random choices start from: the same seed asks the same questions.
+    #[arg(long, global = true, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Bench {
+    /// The data folder of the server that runs on `store`.
+    fn data_dir(&self, store: Store) -> PathBuf {
+        self.work.join(format!("{}-{}", store.name(), self.products))
+    }
+
+    /// The folder, made if need be.
+    fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.work.join(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+
+    fn haat(&self) -> &Path {
+        &self.haat
+    }
+}
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Store {
+    /// The bundled one.
+    Sqlite,
+    /// A MariaDB that the benchmark starts.
+    Mariadb,
+}
+
+impl Store {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Mariadb => "mariadb",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the catalogue (kept for the next run).
+    Catalogue,
+    /// Time `haat import` into an empty database.
+    Import {
+        /// Into which.
+        #[arg(long, value_enum)]
+        store: Store,
+    },
+    /// Time `haat index rebuild` from SQL.
+    Rebuild {
+        /// From which.
+        #[arg(long, value_enum)]
+        store: Store,
+    },
+    /// Time from start to ready with an existing index.
+    Start {
+        /// How many starts.
+        #[arg(long, default_value_t = 5)]
+        times: u32,
+    },
+    /// The seven kinds of listing over HTTP, nothing cached.
+    Listing {
+        /// Requests per kind, count mode and number of connections.
+        #[arg(long, default_value_t = 2_000)]
+        requests: usize,
+        /// Numbers of connections.
+        #[arg(long, value_delimiter = ',', default_value = "1,8")]
+        connections: Vec<usize>,
+        /// Only these kinds.
+        #[arg(long, value_delimiter = ',')]
+        kinds: Vec<workload::Kind>,
+    },
+    /// The same queries straight on MariaDB with sensible indexes.
+    Sql {
+        /// Queries per kind at most.
+        #[arg(long, default_value_t = 200)]
+        requests: usize,
+        /// Seconds per kind at most.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// Listing latency and write-to-visible time while an import runs.
+    DuringImport {
+        /// How many products the import changes.
+        #[arg(long, default_value_t = 200_000)]
+        changed: u64,
+        /// Listings per second.
+        #[arg(long, default_value_t = 100)]
+        rate: u32,
+    },
+    /// Memory of a server that has answered every kind of listing, and the index on disk.
+    Memory,
+    /// Search quality: mutated names, beside SQLite FTS5.
+    Relevance {
+        /// How many queries, in eight classes.
+        #[arg(long, default_value_t = 2_000)]
+        queries: usize,
+        /// Write the queries that missed into the work folder.
+        #[arg(long)]
+        misses: bool,
+    },
+    /// Put the sections together.
+    Report {
+        /// Where.
+        #[arg(long, default_value = "bench/results.md")]
+        out: PathBuf,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let Arguments { mut bench, command } = Arguments::parse();
+    // The server runs in the work folder, so nothing may depend on the folder that we were called from.
+    bench.work = std::path::absolute(&bench.work)?;
+    bench.haat = std::path::absolute(&bench.haat)?;
+    std::fs::create_dir_all(&bench.work)?;
+    match command {
+        Command::Catalogue => catalogue::make(&bench, bench.products, 1).await.map(|_| ()),
+        Command::Import { store } => ingest::import(&bench, store).await,
+        Command::Rebuild { store } => ingest::rebuild(&bench, store).await,
+        Command::Start { times } => ingest::start(&bench, times).await,
+        Command::Listing { requests, connections, kinds } => listing::run(&bench, requests, &connections, &kinds).await,
+        Command::Sql { requests, seconds } => sql::run(&bench, requests, seconds).await,
+        Command::DuringImport { changed, rate } => pressure::run(&bench, changed, rate).await,
+        Command::Memory => ingest::memory(&bench).await,
+        Command::Relevance { queries, misses } => relevance::run(&bench, queries, misses).await,
+        Command::Report { out } => report::assemble(&bench, &out),
+    }
+}

@@ -1,0 +1,160 @@
+//! A small HTTP/1.1 client over one kept-alive connection: just enough to measure with, and cheap, because it shares
+//! the machine with the server.
+
+use anyhow::{Context, bail, ensure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// One connection.
+pub struct Client {
+    stream: TcpStream,
+    /// What was read and not yet used.
+    buffer: Vec<u8>,
+}
+
+/// An answer, complete.
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body, dechunked.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Whether a listing came back without products.
+    pub fn is_empty_listing(&self) -> bool {
+        self.body.starts_with(br#"{"data":[]"#)
+    }
+
+    /// The body of a 200.
+    ///
+    /// # Errors
+    /// Any other status, with what the server said.
+    pub fn ok(self) -> anyhow::Result<Vec<u8>> {
+        ensure!(self.status == 200, "status {}: {}", self.status, String::from_utf8_lossy(&self.body));
+        Ok(self.body)
+    }
+}
+
+impl Client {
+    /// Connects to a server on this machine.
+    pub async fn connect(port: u16) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(64 * 1024) })
+    }
+
+    /// GET of a path with its query, percent-encoded.
+    pub async fn get(&mut self, target: &str) -> anyhow::Result<Answer> {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        self.stream.write_all(head.as_bytes()).await?;
+        self.answer().await
+    }
+
+    /// PUT of a JSON body.
+    pub async fn put(&mut self, target: &str, json: &[u8]) -> anyhow::Result<Answer> {
+        let length = json.len();
+        let head = format!(
+            "PUT {target} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let mut message = head.into_bytes();
+        message.extend(json);
+        self.stream.write_all(&message).await?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> anyhow::Result<Answer> {
+        let head = self.head().await?;
+        let body = match head.length {
+            Length::Known(n) => self.take(n).await?,
+            Length::Chunked => self.chunks().await?,
+        };
+        Ok(Answer { status: head.status, body })
+    }
+
+    async fn head(&mut self) -> anyhow::Result<Head> {
+        let mut searched = 0;
+        loop {
+            if let Some(end) = find(&self.buffer, b"\r\n\r\n", searched) {
+                let head = Head::parse(self.buffer.get(..end).unwrap_or_default())?;
+                self.buffer.drain(..end + 4);
+                return Ok(head);
+            }
+            searched = self.buffer.len().saturating_sub(3);
+            self.fill().await?;
+        }
+    }
+
+    /// The next `n` bytes.
+    async fn take(&mut self, n: usize) -> anyhow::Result<Vec<u8>> {
+        while self.buffer.len() < n {
+            self.fill().await?;
+        }
+        let rest = self.buffer.split_off(n);
+        Ok(std::mem::replace(&mut self.buffer, rest))
+    }
+
+    /// The next line, without its end.
+    async fn line(&mut self) -> anyhow::Result<String> {
+        loop {
+            if let Some(end) = find(&self.buffer, b"\r\n", 0) {
+                let line = self.take(end).await?;
+                self.take(2).await?;
+                return Ok(String::from_utf8(line)?);
+            }
+            self.fill().await?;
+        }
+    }
+
+    async fn chunks(&mut self) -> anyhow::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let size = self.line().await?;
+            let size = usize::from_str_radix(size.split(';').next().unwrap_or_default(), 16).context("chunk size")?;
+            body.extend(self.take(size).await?);
+            self.take(2).await?;
+            if size == 0 {
+                return Ok(body);
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> anyhow::Result<()> {
+        self.buffer.reserve(32 * 1024);
+        if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            bail!("the server closed the connection");
+        }
+        Ok(())
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
+    haystack.get(from..)?.windows(needle.len()).position(|w| w == needle).map(|at| from + at)
+}
+
+struct Head {
+    status: u16,
+    length: Length,
+}
+
+enum Length {
+    Known(usize),
+    Chunked,
+}
+
+impl Head {
+    fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
+        let text = std::str::from_utf8(bytes).context("the answer's head")?;
+        let mut lines = text.split("\r\n");
+        let status = lines.next().and_then(|l| l.split(' ').nth(1)).context("a status line")?.parse()?;
+        let mut length = Length::Known(0);
+        for (name, value) in lines.filter_map(|l| l.split_once(':')) {
+            if name.eq_ignore_ascii_case("content-length") {
+                length = Length::Known(value.trim().parse()?);
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                length = Length::Chunked;
+            }
+        }
+        Ok(Self { status, length })
+    }
+}
