@@ -1,0 +1,141 @@
+//! Sets of documents as bits.
+
+use tantivy::{BitSet, DocId};
+
+/// A set of documents of one segment, one bit each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bits {
+    words: Vec<u64>,
+    max_doc: u32,
+}
+
+impl Bits {
+    /// The empty set over documents 0 to `max_doc`, exclusive.
+    pub fn empty(max_doc: u32) -> Self {
+        Self { words: vec![0; max_doc.div_ceil(64) as usize], max_doc }
+    }
+
+    /// The set of all documents.
+    pub fn full(max_doc: u32) -> Self {
+        let mut bits = Self { words: vec![u64::MAX; max_doc.div_ceil(64) as usize], max_doc };
+        if !max_doc.is_multiple_of(64)
+            && let Some(last) = bits.words.last_mut()
+        {
+            *last = (1_u64 << (max_doc % 64)) - 1;
+        }
+        bits
+    }
+
+    /// Takes over tantivy's kind of set.
+    pub fn from_bitset(set: &BitSet, max_doc: u32) -> Self {
+        let words = (0..max_doc.div_ceil(64)).map(|i| u64::from_le_bytes(set.tinyset(i).into_bytes())).collect();
+        Self { words, max_doc }
+    }
+
+    /// The documents for which `test` holds.
+    pub fn from_fn(max_doc: u32, test: impl Fn(DocId) -> bool) -> Self {
+        let mut bits = Self::empty(max_doc);
+        for (i, word) in bits.words.iter_mut().enumerate() {
+            let base = i as u32 * 64;
+            for bit in 0..64.min(max_doc - base) {
+                *word |= u64::from(test(base + bit)) << bit;
+            }
+        }
+        bits
+    }
+
+    /// Adds a document; those from `max_doc` on are ignored.
+    #[inline]
+    pub fn insert(&mut self, doc: DocId) {
+        if let Some(word) = self.words.get_mut((doc / 64) as usize) {
+            *word |= 1 << (doc % 64);
+        }
+    }
+
+    /// Whether the document is in the set.
+    #[inline]
+    pub fn contains(&self, doc: DocId) -> bool {
+        self.words.get((doc / 64) as usize).is_some_and(|word| word & (1 << (doc % 64)) != 0)
+    }
+
+    /// Removes what is not in `other`.
+    pub fn intersect(&mut self, other: &Self) {
+        for (a, b) in self.words.iter_mut().zip(&other.words) {
+            *a &= b;
+        }
+    }
+
+    /// Removes the documents for which `keep` is false.
+    pub fn retain(&mut self, mut keep: impl FnMut(DocId) -> bool) {
+        for (i, word) in self.words.iter_mut().enumerate() {
+            let mut left = *word;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                if !keep(i as u32 * 64 + bit) {
+                    *word &= !(1 << bit);
+                }
+            }
+        }
+    }
+
+    /// How many documents there are.
+    pub fn count(&self) -> u32 {
+        self.words.iter().map(|w| w.count_ones()).sum()
+    }
+
+    /// The documents in order.
+    pub fn iter(&self) -> impl Iterator<Item = DocId> + '_ {
+        self.words.iter().enumerate().flat_map(|(i, &word)| {
+            let mut left = word;
+            std::iter::from_fn(move || {
+                if left == 0 {
+                    return None;
+                }
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                Some(i as u32 * 64 + bit)
+            })
+        })
+    }
+
+    /// The bound of the documents.
+    pub fn max_doc(&self) -> u32 {
+        self.max_doc
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_set_has_every_document_and_no_other() {
+        for max_doc in [0, 1, 63, 64, 65, 200] {
+            let full = Bits::full(max_doc);
+            assert_eq!(full.count(), max_doc);
+            assert_eq!(full.iter().collect::<Vec<_>>(), (0..max_doc).collect::<Vec<_>>());
+            assert!(!full.contains(max_doc));
+        }
+    }
+
+    #[test]
+    fn retaining_and_intersecting_leave_what_both_have() {
+        let mut even = Bits::from_fn(150, |d| d % 2 == 0);
+        let mut third = Bits::empty(150);
+        (0..150).filter(|d| d % 3 == 0).for_each(|d| third.insert(d));
+        even.intersect(&third);
+        assert_eq!(even.iter().collect::<Vec<_>>(), (0..150).filter(|d| d % 6 == 0).collect::<Vec<_>>());
+        even.retain(|d| d >= 60);
+        assert_eq!(even.count(), 15);
+    }
+
+    #[test]
+    fn a_set_of_tantivy_is_taken_over_bit_by_bit() {
+        let mut set = BitSet::with_max_value(130);
+        for doc in [0, 5, 63, 64, 129] {
+            set.insert(doc);
+        }
+        assert_eq!(Bits::from_bitset(&set, 130).iter().collect::<Vec<_>>(), [0, 5, 63, 64, 129]);
+    }
+}

@@ -1,0 +1,108 @@
+//! A text to look for, prepared.
+
+use std::collections::{HashMap, HashSet};
+
+use tantivy::schema::Field;
+use tantivy::{Searcher, SegmentReader};
+
+use super::dictionary::Dictionary;
+use super::expand::{QueryWord, expand};
+use super::fields::hash;
+use super::score::{Class, needed};
+use super::segment::SegmentText;
+use super::TextFields;
+
+/// Which fields a text is looked for in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    All,
+    /// One of them: a `*_stem` field of [`TextFields`].
+    Only(Field),
+}
+
+impl Scope {
+    pub(super) fn has(self, field: Field) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(only) => only == field,
+        }
+    }
+}
+
+/// A text to look for, prepared for one searcher: what its words may stand for was looked up over all segments, so that
+/// a product has the same score in whichever segment it is.
+#[derive(Debug)]
+pub struct TextQuery {
+    pub(super) fields: TextFields,
+    /// The numbers of the texts that are searched.
+    pub(super) texts: Vec<usize>,
+    pub(super) words: Vec<QueryWord>,
+    /// The hashed stems of each word's classes, sorted; in the order of `variants`.
+    pub(super) hashes: Vec<Vec<(Class, Vec<u16>)>>,
+    /// Stems that are found by themselves.
+    pub(super) stems: HashSet<String>,
+    /// Stems that are found when the other one follows.
+    pub(super) pairs: HashMap<String, Vec<String>>,
+}
+
+impl TextQuery {
+    /// Analyses the text and looks up in all segments what its words may stand for.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn prepare(searcher: &Searcher, fields: &TextFields, text: &str, scope: Scope) -> tantivy::Result<Self> {
+        let dictionary = Dictionary::open(searcher, fields, scope)?;
+        let words = expand(text, &dictionary)?;
+        let mut query = Self {
+            fields: *fields,
+            texts: dictionary.texts().to_vec(),
+            hashes: words.iter().map(hashes).collect(),
+            stems: HashSet::new(),
+            pairs: HashMap::new(),
+            words: Vec::new(),
+        };
+        for variants in words.iter().flat_map(|word| &word.variants) {
+            query.stems.extend(variants.stems.iter().cloned());
+            for (first, second) in &variants.pairs {
+                query.pairs.entry(first.clone()).or_default().push(second.clone());
+            }
+        }
+        query.words = words;
+        Ok(query)
+    }
+
+    /// The query in one segment of the searcher that it was prepared for.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn segment(&self, reader: &SegmentReader) -> tantivy::Result<SegmentText<'_>> {
+        SegmentText::open(self, reader)
+    }
+
+    /// Whether the text has no word at all: such a query matches nothing.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// The words that are considered: folded, distinct, in the order of the text.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(|word| word.text.as_str())
+    }
+
+    /// How many of the words a product has to match.
+    pub fn needed(&self) -> usize {
+        needed(self.words.len())
+    }
+}
+
+fn hashes(word: &QueryWord) -> Vec<(Class, Vec<u16>)> {
+    let of_variants = |v: &super::expand::Variants| {
+        let parts = v.pairs.iter().flat_map(|(a, b)| [a, b]);
+        let mut hashes: Vec<u16> = v.stems.iter().chain(parts).map(|stem| hash(stem)).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        (v.class, hashes)
+    };
+    word.variants.iter().map(of_variants).collect()
+}
