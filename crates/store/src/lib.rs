@@ -1,1 +1,87 @@
-//! Stub.
+//! The truth in SQL: products, the change log, idempotency keys and import jobs, on SQLite and on MySQL.
+//!
+//! [`open`] gives an [`Arc`] of [`Store`], which is all the store ports of `haat-catalog` together.
+//!
+//! ```text
+//! store.rs       the ports; picks a lane
+//!   write.rs  batch.rs  changes.rs  idempotency.rs  jobs.rs      what a transaction does, once for both databases
+//!     sql.rs     what these ask of a database                    statement.rs  SQL texts as data
+//!       sqlite/  mysql/   the same files in both: products, batch, changes, compaction, idempotency, jobs;
+//!                         statements.rs holds every SQL text, refusal.rs reads error codes, mod.rs connects
+//!   lane.rs      tasks, deadlines, retries: why a hung-up client or a deadlock does no harm
+//! ```
+//!
+//! Promises, each with a test of that name in `tests/`:
+//! - **The change log has no gap and no repeat.** A change's number is taken from one row, as the last act of its
+//!   transaction, so numbers are in order of commit (docs/adr/0002-change-log-sequence.md).
+//! - **One transaction per call.** A batch, its change-log rows and the import job's progress are written together.
+//! - **Acknowledged is durable.** SQLite runs with `synchronous=FULL`: a commit is on disk before it is answered,
+//!   imports included (a batch costs one sync). On MySQL it is the server's setting
+//!   (`innodb_flush_log_at_trx_commit`, 1 by default).
+//! - **A dropped request harms nobody**, and every wait has an end.
+//! - **Every statement uses an index.**
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod batch;
+mod changes;
+mod fault;
+mod idempotency;
+mod jobs;
+mod lane;
+mod mysql;
+mod options;
+mod sql;
+mod sqlite;
+mod statement;
+mod store;
+#[doc(hidden)]
+pub mod testing;
+mod write;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use haat_catalog::ports::{ChangeLog, Health, ImportJobs, ProductReader, ProductWriter, StoreError};
+
+pub use options::{BATCH_FACTOR, MySqlOptions, MySqlTls, SqliteOptions, StoreOptions};
+
+/// All the store ports of the catalogue, over one database.
+#[async_trait]
+pub trait Store: ProductReader + ProductWriter + ChangeLog + ImportJobs + Health + Send + Sync {
+    /// `sqlite` or `mysql`.
+    fn backend(&self) -> &'static str;
+
+    /// The names of migrations that [`Self::migrate`] would apply, for example `0001_catalogue`.
+    ///
+    /// # Errors
+    /// When the database fails, or was migrated by a newer Haat.
+    async fn pending_migrations(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Applies pending migrations and gives their names. Several replicas may do so at once: one does it, the others
+    /// wait. One that ended half way is repeated.
+    ///
+    /// # Errors
+    /// When the database fails, or was migrated by a newer Haat.
+    async fn migrate(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Closes all connections. What is under way is finished first; later calls fail.
+    async fn close(&self);
+}
+
+/// Connects to a database; does not migrate it.
+///
+/// # Errors
+/// When it cannot be reached, refuses the user, or its certificate is not the right one.
+pub async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
+    open_hooked(options, None).await
+}
+
+async fn open_hooked(
+    options: &StoreOptions,
+    before_commit: Option<lane::CommitHook>,
+) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match options {
+        StoreOptions::Sqlite(options) => Arc::new(store::SqlStore(sqlite::Sqlite::open(options, before_commit).await?)),
+        StoreOptions::MySql(options) => Arc::new(store::SqlStore(mysql::MySql::open(options, before_commit).await?)),
+    })
+}

@@ -1,0 +1,66 @@
+//! Idempotency keys.
+
+use sqlx::{MySqlConnection, query, query_as};
+
+use super::statements as st;
+use crate::lane::Answer;
+use crate::sql::{Claim, KeyRow, KeySql};
+
+impl KeySql for MySqlConnection {
+    async fn find_key(&mut self, scope: &str, key: &str, lock: bool) -> Answer<Option<KeyRow>> {
+        let sql = if lock { st::LOCK_KEY } else { st::FIND_KEY };
+        Ok(query_as(sql).bind(scope.as_bytes()).bind(key.as_bytes()).fetch_optional(self).await?)
+    }
+
+    async fn insert_key(&mut self, claim: &Claim) -> Answer<()> {
+        query(st::INSERT_KEY)
+            .bind(claim.scope.as_bytes())
+            .bind(claim.key.as_bytes())
+            .bind(claim.request_hash.as_slice())
+            .bind(claim.token)
+            .bind(claim.lease_until)
+            .bind(claim.now)
+            .execute(self)
+            .await?;
+        Ok(())
+    }
+
+    async fn take_over_key(&mut self, claim: &Claim) -> Answer<()> {
+        query(st::TAKE_OVER_KEY)
+            .bind(claim.request_hash.as_slice())
+            .bind(claim.token)
+            .bind(claim.lease_until)
+            .bind(claim.now)
+            .bind(claim.scope.as_bytes())
+            .bind(claim.key.as_bytes())
+            .execute(self)
+            .await?;
+        Ok(())
+    }
+
+    async fn finish_key(&mut self, claim: &Claim, receipt: &str, document: Option<&str>) -> Answer<bool> {
+        let done = query(st::FINISH_KEY)
+            .bind(receipt)
+            .bind(document)
+            .bind(claim.scope.as_bytes())
+            .bind(claim.key.as_bytes())
+            .bind(claim.token)
+            .execute(self)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    async fn release_key(&mut self, claim: &Claim) -> Answer<()> {
+        query(st::RELEASE_KEY)
+            .bind(claim.scope.as_bytes())
+            .bind(claim.key.as_bytes())
+            .bind(claim.token)
+            .execute(self)
+            .await?;
+        Ok(())
+    }
+
+    async fn prune_keys(&mut self, before: i64, limit: u32) -> Answer<u64> {
+        Ok(query(st::PRUNE_KEYS).bind(before).bind(i64::from(limit)).execute(self).await?.rows_affected())
+    }
+}

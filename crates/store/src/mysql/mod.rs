@@ -1,0 +1,200 @@
+//! The store on a MySQL-compatible server: MariaDB from 10.6, MySQL from 8, and clusters that speak the protocol.
+//!
+//! Nothing here is MariaDB's alone (no `RETURNING`), and nothing assumes that `AUTO_INCREMENT` is ordered or without
+//! gaps, so that a Galera cluster, TiDB or Aurora is a matter of settings.
+//!
+//! Sessions run at READ COMMITTED: what a transaction decides upon it locks (`FOR UPDATE`) or guards by a unique index,
+//! so it needs no snapshot, and without gap locks writers of different products never wait for each other but at the
+//! counter. A server that writes a binary log needs it in ROW or MIXED format for that, which is the default.
+
+mod batch;
+mod changes;
+mod compaction;
+mod idempotency;
+mod jobs;
+mod products;
+pub(crate) mod refusal;
+pub(crate) mod statements;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use haat_catalog::ports::StoreError;
+use sqlx::migrate::{Migrate, Migrator};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
+use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, query, query_scalar};
+
+use crate::fault::Fault;
+use crate::lane::{Answer, CommitHook, Lane};
+use crate::options::{MySqlOptions, MySqlTls};
+use crate::store::{Backend, not_among};
+
+/// Seconds to wait for another replica that is migrating.
+const MIGRATION_LOCK_SECONDS: i64 = 60;
+/// A connection that lay idle this long is tried before it is used: a proxy or the server may have cut it.
+const TRUSTED_IDLE: Duration = Duration::from_secs(5);
+
+/// MySQL.
+pub(crate) struct MySql {
+    lane: Lane<sqlx::MySql>,
+    limit: Duration,
+}
+
+impl MySql {
+    pub(crate) async fn open(options: &MySqlOptions, hook: Option<CommitHook>) -> Result<Self, StoreError> {
+        let session = session_settings(options.query_timeout);
+        let pool = MySqlPoolOptions::new()
+            .max_connections(options.max_connections.max(1))
+            .acquire_timeout(options.acquire_timeout)
+            // The pool tests every connection that comes back; before use only one that lay idle needs another test.
+            .test_before_acquire(false)
+            .before_acquire(|conn, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > TRUSTED_IDLE {
+                        conn.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .after_connect(move |conn, _| {
+                let session = session.clone();
+                Box::pin(async move {
+                    for setting in session {
+                        conn.execute(AssertSqlSafe(setting)).await?;
+                    }
+                    Ok(())
+                })
+            });
+        let connecting = pool.connect_with(connection(options)?);
+        let pool = connecting.await.map_err(|e| cannot_connect(options, e))?;
+        Ok(Self { lane: Lane::new(pool, options.acquire_timeout, "BEGIN", hook), limit: options.query_timeout })
+    }
+}
+
+fn connection(options: &MySqlOptions) -> Result<MySqlConnectOptions, StoreError> {
+    let mut connect = MySqlConnectOptions::new()
+        .host(&options.host)
+        .port(options.port)
+        .username(&options.user)
+        .database(&options.database)
+        .charset("utf8mb4")
+        .collation("utf8mb4_bin")
+        // What sqlx would set by itself; Haat keeps times as numbers and sets the mode below.
+        .timezone(None)
+        .pipes_as_concat(false)
+        .no_engine_substitution(false);
+    if !options.password.is_empty() {
+        connect = connect.password(&options.password);
+    }
+    Ok(match &options.tls {
+        MySqlTls::Off => connect.ssl_mode(MySqlSslMode::Disabled),
+        MySqlTls::Verify { ca: None } => connect.ssl_mode(MySqlSslMode::VerifyIdentity),
+        MySqlTls::Verify { ca: Some(path) } => {
+            let read = std::fs::read(path);
+            let pem = read.map_err(|e| StoreError::Unavailable(format!("the authority in {}: {e}", path.display())))?;
+            connect.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca_from_pem(pem)
+        }
+    })
+}
+
+/// What every connection begins with.
+fn session_settings(query_timeout: Duration) -> Vec<String> {
+    // Below the transaction's own limit, so that the server tells who waits for a lock instead of being cut off.
+    let lock_wait = (query_timeout.as_secs() / 2).max(1);
+    vec![
+        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
+         NO_ENGINE_SUBSTITUTION'"
+            .to_owned(),
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
+        format!("SET SESSION innodb_lock_wait_timeout = {lock_wait}"),
+    ]
+}
+
+fn cannot_connect(options: &MySqlOptions, error: sqlx::Error) -> StoreError {
+    let why = match Fault::from(error) {
+        Fault::Lost(why) | Fault::Refused(why) | Fault::Duplicate(why) => why,
+        Fault::Failed(error) => error.to_string(),
+    };
+    StoreError::Unavailable(format!("{}:{}, database '{}': {why}", options.host, options.port, options.database))
+}
+
+#[async_trait]
+impl Backend for MySql {
+    type Db = sqlx::MySql;
+    const NAME: &'static str = "mysql";
+
+    fn readers(&self) -> &Lane<sqlx::MySql> {
+        &self.lane
+    }
+
+    fn writers(&self) -> &Lane<sqlx::MySql> {
+        &self.lane
+    }
+
+    fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    async fn pending(&self, limit: Duration) -> Result<Vec<String>, StoreError> {
+        self.lane.run(limit, |conn| Box::pin(async move { not_among(&migrator(), &applied(conn).await?) })).await
+    }
+
+    async fn migrate(&self, limit: Duration) -> Result<Vec<String>, StoreError> {
+        self.lane.run(limit, |conn| Box::pin(migrate_locked(conn))).await
+    }
+}
+
+/// The migrations, without sqlx's own lock: it waits with `GET_LOCK(…, -1)`, which MariaDB refuses to wait for, and
+/// ignores the answer.
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("migrations/mysql");
+    migrator.set_locking(false);
+    migrator
+}
+
+/// Migrates under a lock by name, which the server gives back by itself when the connection ends.
+async fn migrate_locked(conn: &mut MySqlConnection) -> Answer<Vec<String>> {
+    let got: Option<i64> = query_scalar("SELECT GET_LOCK(CONCAT('haat_migrate_', MD5(DATABASE())), ?)")
+        .bind(MIGRATION_LOCK_SECONDS)
+        .fetch_one(&mut *conn)
+        .await?;
+    if got != Some(1) {
+        return Err(Fault::Failed(StoreError::Timeout(format!(
+            "another replica has been migrating the database for {MIGRATION_LOCK_SECONDS} s"
+        ))));
+    }
+    let result = apply(conn).await;
+    query("SELECT RELEASE_LOCK(CONCAT('haat_migrate_', MD5(DATABASE())))").execute(&mut *conn).await?;
+    result
+}
+
+async fn apply(conn: &mut MySqlConnection) -> Answer<Vec<String>> {
+    let migrator = migrator();
+    let table = migrator.table_name.as_ref();
+    conn.ensure_migrations_table(table).await?;
+    // Data definition commits by itself, so a server that ends half way leaves a migration marked as not done. Nobody
+    // else is at it, for the lock is ours, and migrations may be repeated: begin that one again.
+    conn.execute(AssertSqlSafe(format!("DELETE FROM {table} WHERE success = FALSE"))).await?;
+    let pending = not_among(&migrator, &applied(conn).await?)?;
+    migrator.run_direct(None, conn, false).await?;
+    Ok(pending)
+}
+
+async fn applied(conn: &mut MySqlConnection) -> Answer<Vec<i64>> {
+    let migrator = migrator();
+    let table = migrator.table_name.as_ref();
+    let exists: i64 = query_scalar(
+        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?",
+    )
+    .bind(table)
+    .fetch_one(&mut *conn)
+    .await?;
+    if exists == 0 {
+        return Ok(Vec::new());
+    }
+    let applied: Vec<i64> =
+        query_scalar(AssertSqlSafe(format!("SELECT version FROM {table} WHERE success = TRUE ORDER BY version")))
+            .fetch_all(&mut *conn)
+            .await?;
+    Ok(applied)
+}

@@ -1,0 +1,161 @@
+//! Every SQL text of the MySQL backend, but for migrations, transaction control and connection settings.
+//! `tests/query_plans.rs` asks the database for the plan of each.
+
+use crate::statement::{Sample, Shaped, Statement, statements};
+
+statements! {
+    PRODUCT_BY_ID [Id]
+        "SELECT id, sku, version, document FROM products WHERE id = ?";
+    PRODUCT_BY_SKU [Sku]
+        "SELECT id, sku, version, document FROM products WHERE sku = ?";
+    LOCK_BY_ID [Id]
+        "SELECT content_hash, document FROM products WHERE id = ? FOR UPDATE";
+    LOCK_BY_SKU [Sku]
+        "SELECT content_hash, document FROM products WHERE sku = ? FOR UPDATE";
+    SCAN [Id, Limit]
+        "SELECT id, sku, version, document FROM products WHERE id > ? ORDER BY id LIMIT ?";
+    /// The counter knows: counting rows would read an index from end to end.
+    COUNT []
+        "SELECT products FROM change_seq WHERE id = 1";
+    DELETE_PRODUCT [Id]
+        "DELETE FROM products WHERE id = ?";
+
+    /// `LAST_INSERT_ID(…)` hands the sum to the client with the answer to the update itself.
+    ADVANCE [Number, Number]
+        "UPDATE change_seq SET value = LAST_INSERT_ID(value + ?), products = products + ? WHERE id = 1";
+    HEAD []
+        "SELECT value FROM change_seq WHERE id = 1";
+    NEWEST_OF [Id]
+        "SELECT MAX(seq) FROM change_log WHERE product_id = ?";
+    /// One statement, so that changes, documents, head and floor are of one moment. The outer joins give a row even
+    /// when there is no change; the inner selection is cut before documents are fetched.
+    CHANGES_AFTER [Seq, Limit]
+        "SELECT counter.value AS head, state.floor_seq AS floor_seq, page.seq, page.product_id, page.op, page.sku,
+                page.version, page.changed_at, product.document
+         FROM change_seq AS counter
+         JOIN change_log_state AS state ON state.id = 1
+         LEFT JOIN (SELECT seq, product_id, op, sku, version, changed_at
+                    FROM change_log WHERE seq > ? ORDER BY seq LIMIT ?) AS page ON 1 = 1
+         LEFT JOIN products AS product ON product.id = page.product_id
+         WHERE counter.id = 1";
+    NOTE_FOLLOWER [Text, Seq, Millis]
+        "INSERT INTO change_followers (name, seq, seen_at) VALUES (?, ?, ?)
+         ON DUPLICATE KEY UPDATE seq = VALUES(seq), seen_at = VALUES(seen_at)";
+
+    LOCK_STATE []
+        "SELECT floor_seq, compacted_seq FROM change_log_state WHERE id = 1 FOR UPDATE";
+    SAVE_STATE [Seq, Seq]
+        "UPDATE change_log_state SET floor_seq = ?, compacted_seq = ? WHERE id = 1";
+    SLOWEST_FOLLOWER [Millis]
+        "SELECT MIN(seq) FROM change_followers WHERE seen_at >= ?";
+    PREDECESSORS [Seq, Seq]
+        "SELECT (SELECT MAX(older.seq) FROM change_log AS older
+                 WHERE older.product_id = newer.product_id AND older.seq < newer.seq)
+         FROM change_log AS newer WHERE newer.seq > ? AND newer.seq <= ?";
+    /// 3 is `ChangeOp::Deleted`.
+    OLD_DELETIONS [Seq, Millis, Limit]
+        "SELECT seq FROM change_log WHERE op = 3 AND seq <= ? AND changed_at < ? ORDER BY seq LIMIT ?";
+
+    FIND_KEY [Text, Text]
+        "SELECT request_hash, lease_until, receipt, document FROM idempotency_keys WHERE scope = ? AND idem_key = ?";
+    LOCK_KEY [Text, Text]
+        "SELECT request_hash, lease_until, receipt, document FROM idempotency_keys
+         WHERE scope = ? AND idem_key = ? FOR UPDATE";
+    INSERT_KEY [Text, Text, Hash, Number, Millis, Millis]
+        "INSERT INTO idempotency_keys (scope, idem_key, request_hash, token, lease_until, used_at)
+         VALUES (?, ?, ?, ?, ?, ?)";
+    TAKE_OVER_KEY [Hash, Number, Millis, Millis, Text, Text]
+        "UPDATE idempotency_keys SET request_hash = ?, token = ?, lease_until = ?, used_at = ?
+         WHERE scope = ? AND idem_key = ? AND receipt IS NULL";
+    FINISH_KEY [Text, Text, Text, Text, Number]
+        "UPDATE idempotency_keys SET receipt = ?, document = ?
+         WHERE scope = ? AND idem_key = ? AND token = ? AND receipt IS NULL";
+    RELEASE_KEY [Text, Text, Number]
+        "DELETE FROM idempotency_keys WHERE scope = ? AND idem_key = ? AND token = ? AND receipt IS NULL";
+    PRUNE_KEYS [Millis, Limit]
+        "DELETE FROM idempotency_keys WHERE used_at < ? ORDER BY used_at LIMIT ?";
+
+    INSERT_JOB [Id, Text, Number, Text, Number, Number, Number, Number, Number, Text, Text, Millis, Millis]
+        "INSERT INTO import_jobs (id, owner, state, options, records, created, updated, unchanged, failed, errors,
+                                  message, created_at, updated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    FIND_JOB [Id]
+        "SELECT id, owner, state, options, records, created, updated, unchanged, failed, errors, message, created_at,
+                updated_at
+         FROM import_jobs WHERE id = ?";
+    SAVE_JOB [Number, Number, Number, Number, Number, Number, Text, Text, Millis, Id]
+        "UPDATE import_jobs SET state = ?, records = ?, created = ?, updated = ?, unchanged = ?, failed = ?,
+                errors = ?, message = ?, updated_at = ?
+         WHERE id = ?";
+    ADVANCE_JOB [Number, Number, Number, Number, Number, Millis, Id]
+        "UPDATE import_jobs SET records = ?, created = created + ?, updated = updated + ?,
+                unchanged = unchanged + ?, failed = ?, updated_at = ?
+         WHERE id = ?";
+    UNFINISHED_JOBS [Text]
+        "SELECT id, owner, state, options, records, created, updated, unchanged, failed, errors, message, created_at,
+                updated_at
+         FROM import_jobs WHERE owner = ? AND state IN (0, 1) ORDER BY created_at, id";
+    PRUNE_JOBS [Millis]
+        "DELETE FROM import_jobs WHERE state IN (2, 3) AND updated_at < ?";
+}
+
+/// What a batch needs to know of products that are there.
+pub(crate) static KNOWN: Shaped = Shaped::new(
+    "KNOWN",
+    ("SELECT id, sku, version, content_hash, created_at FROM products WHERE sku IN (", "?", ")"),
+    &[Sample::Sku],
+);
+
+/// The same, locked.
+pub(crate) static LOCK_KNOWN: Shaped = Shaped::new(
+    "LOCK_KNOWN",
+    ("SELECT id, sku, version, content_hash, created_at FROM products WHERE sku IN (", "?", ") FOR UPDATE"),
+    &[Sample::Sku],
+);
+
+/// Those of some ids that belong to products.
+pub(crate) static TAKEN_IDS: Shaped =
+    Shaped::new("TAKEN_IDS", ("SELECT id FROM products WHERE id IN (", "?", ")"), &[Sample::Id]);
+
+const PRODUCT_SAMPLES: &[Sample] =
+    &[Sample::Id, Sample::Sku, Sample::Number, Sample::Hash, Sample::Millis, Sample::Millis, Sample::Text];
+
+/// New products.
+pub(crate) static INSERT_PRODUCTS: Shaped = Shaped::new(
+    "INSERT_PRODUCTS",
+    (
+        "INSERT INTO products (id, sku, version, content_hash, created_at, updated_at, document) VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?)",
+        "",
+    ),
+    PRODUCT_SAMPLES,
+);
+
+/// Products that are there, found by id; the sku never changes.
+pub(crate) static REPLACE_PRODUCTS: Shaped = Shaped::new(
+    "REPLACE_PRODUCTS",
+    (
+        "INSERT INTO products (id, sku, version, content_hash, created_at, updated_at, document) VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?)",
+        " ON DUPLICATE KEY UPDATE version = VALUES(version), content_hash = VALUES(content_hash), \
+          created_at = VALUES(created_at), updated_at = VALUES(updated_at), document = VALUES(document)",
+    ),
+    PRODUCT_SAMPLES,
+);
+
+/// Rows of the change log.
+pub(crate) static APPEND: Shaped = Shaped::new(
+    "APPEND",
+    ("INSERT INTO change_log (seq, product_id, op, sku, version, changed_at) VALUES ", "(?, ?, ?, ?, ?, ?)", ""),
+    &[Sample::Seq, Sample::Id, Sample::Number, Sample::Sku, Sample::Number, Sample::Millis],
+);
+
+/// Removes rows of the change log.
+pub(crate) static FORGET: Shaped =
+    Shaped::new("FORGET", ("DELETE FROM change_log WHERE seq IN (", "?", ")"), &[Sample::Seq]);
+
+/// All statements.
+pub(crate) fn all() -> Vec<Statement> {
+    let shaped = [&KNOWN, &LOCK_KNOWN, &TAKEN_IDS, &INSERT_PRODUCTS, &REPLACE_PRODUCTS, &APPEND, &FORGET];
+    FIXED.iter().copied().chain(shaped.into_iter().flat_map(|shaped| shaped.statements())).collect()
+}

@@ -1,0 +1,276 @@
+//! What the shared flows ask of a database: one small trait for each kind of table, implemented on the connection
+//! types of SQLite and of MySQL (the files of the same names in [`crate::sqlite`] and [`crate::mysql`]).
+//!
+//! These traits are statements, not promises: transactions, decisions and retries are the flows' business.
+
+use haat_catalog::ports::{ImportCounts, StoreError, StoredProduct};
+use haat_catalog::product::{ContentHash, Product, ProductKey};
+use haat_catalog::{ChangeOp, ProductId, Seq, Sku, Timestamp};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::fault::Fault;
+use crate::lane::Answer;
+
+/// Everything that a flow may ask of a connection.
+pub(crate) trait Sql: ProductSql + BatchSql + ChangeSql + CompactionSql + KeySql + JobSql {}
+impl<C: ProductSql + BatchSql + ChangeSql + CompactionSql + KeySql + JobSql> Sql for C {}
+
+/// Products one by one.
+pub(crate) trait ProductSql: Send {
+    /// The product of that key.
+    fn find(&mut self, key: &ProductKey) -> impl Future<Output = Answer<Option<ProductRow>>> + Send;
+    /// The same, locked until the end of the transaction.
+    fn find_locked(&mut self, key: &ProductKey) -> impl Future<Output = Answer<Option<LockedRow>>> + Send;
+    /// Products with greater ids, in order of id.
+    fn scan(&mut self, after: &[u8], limit: u32) -> impl Future<Output = Answer<Vec<ProductRow>>> + Send;
+    /// How many there are.
+    fn count(&mut self) -> impl Future<Output = Answer<i64>> + Send;
+    /// Removes one.
+    fn delete(&mut self, id: ProductId) -> impl Future<Output = Answer<()>> + Send;
+}
+
+/// Products by the hundred.
+pub(crate) trait BatchSql: Send {
+    /// What is known of the products with those skus; locked until the end of the transaction if `lock`.
+    fn known(&mut self, skus: &[&Sku], lock: bool) -> impl Future<Output = Answer<Vec<KnownRow>>> + Send;
+    /// Those of the ids that belong to a product.
+    fn taken_ids(&mut self, ids: &[ProductId]) -> impl Future<Output = Answer<Vec<Vec<u8>>>> + Send;
+    /// Inserts new products; [`Fault::Duplicate`] when an id or sku is taken.
+    fn insert(&mut self, rows: &[NewRow]) -> impl Future<Output = Answer<()>> + Send;
+    /// Replaces existing products, found by id.
+    fn replace(&mut self, rows: &[NewRow]) -> impl Future<Output = Answer<()>> + Send;
+}
+
+/// The change log.
+pub(crate) trait ChangeSql: Send {
+    /// Takes `places` places at the end of the log and counts `products` more (or fewer) products; gives the last
+    /// place taken. Holds the counter until the end of the transaction: every writer waits behind it.
+    fn advance(&mut self, places: i64, products: i64) -> impl Future<Output = Answer<i64>> + Send;
+    /// Writes rows of the log.
+    fn append(&mut self, rows: &[LogRow]) -> impl Future<Output = Answer<()>> + Send;
+    /// The newest place.
+    fn head(&mut self) -> impl Future<Output = Answer<i64>> + Send;
+    /// The place of a product's newest change.
+    fn newest_of(&mut self, id: ProductId) -> impl Future<Output = Answer<Option<i64>>> + Send;
+    /// Changes after a place with head and floor, all of one moment. Always at least one row, perhaps without a change.
+    fn changes_after(&mut self, after: i64, limit: u32) -> impl Future<Output = Answer<Vec<ReadRow>>> + Send;
+    /// Notes how far a follower has come.
+    fn note_follower(&mut self, name: &str, seq: i64, now: i64) -> impl Future<Output = Answer<()>> + Send;
+}
+
+/// Compaction of the change log.
+pub(crate) trait CompactionSql: Send {
+    /// How far it has come; locked until the end of the transaction, so that one compaction runs at a time.
+    fn lock_state(&mut self) -> impl Future<Output = Answer<StateRow>> + Send;
+    /// Notes how far it has come.
+    fn save_state(&mut self, state: StateRow) -> impl Future<Output = Answer<()>> + Send;
+    /// The place of the slowest follower heard of since.
+    fn slowest_follower(&mut self, since: i64) -> impl Future<Output = Answer<Option<i64>>> + Send;
+    /// For each change in `(from, to]` that has one: the place of the change of the same product before it.
+    fn predecessors(&mut self, from: i64, to: i64) -> impl Future<Output = Answer<Vec<i64>>> + Send;
+    /// Deletions up to a place and before a moment, the earliest first.
+    fn old_deletions(&mut self, to: i64, before: i64, limit: u32) -> impl Future<Output = Answer<Vec<i64>>> + Send;
+    /// Removes rows of the log; gives their number.
+    fn forget(&mut self, places: &[i64]) -> impl Future<Output = Answer<u64>> + Send;
+}
+
+/// Idempotency keys.
+pub(crate) trait KeySql: Send {
+    /// A key's row, locked until the end of the transaction if `lock`.
+    fn find_key(&mut self, scope: &str, key: &str, lock: bool) -> impl Future<Output = Answer<Option<KeyRow>>> + Send;
+    /// Claims a new key; [`Fault::Duplicate`] when it is there.
+    fn insert_key(&mut self, claim: &Claim) -> impl Future<Output = Answer<()>> + Send;
+    /// Claims a key whose claim ran out.
+    fn take_over_key(&mut self, claim: &Claim) -> impl Future<Output = Answer<()>> + Send;
+    /// Writes the receipt, if the claim still stands; tells whether it did.
+    fn finish_key(
+        &mut self,
+        claim: &Claim,
+        receipt: &str,
+        document: Option<&str>,
+    ) -> impl Future<Output = Answer<bool>> + Send;
+    /// Gives a claim up, if it still stands and there is no receipt.
+    fn release_key(&mut self, claim: &Claim) -> impl Future<Output = Answer<()>> + Send;
+    /// Forgets up to `limit` keys used before a moment; gives their number.
+    fn prune_keys(&mut self, before: i64, limit: u32) -> impl Future<Output = Answer<u64>> + Send;
+}
+
+/// Import jobs.
+pub(crate) trait JobSql: Send {
+    /// Keeps a new one.
+    fn insert_job(&mut self, job: &JobRow) -> impl Future<Output = Answer<()>> + Send;
+    /// The one of that id.
+    fn find_job(&mut self, id: Uuid) -> impl Future<Output = Answer<Option<JobRow>>> + Send;
+    /// Writes state, counts, errors and message; tells whether the job is there.
+    fn save_job(&mut self, job: &JobRow) -> impl Future<Output = Answer<bool>> + Send;
+    /// Writes the counts: `records` and `failed` as they are, the others on top; tells whether the job is there.
+    fn advance_job(&mut self, id: Uuid, counts: ImportCounts, now: i64) -> impl Future<Output = Answer<bool>> + Send;
+    /// Queued and running ones of an owner, oldest first.
+    fn unfinished_jobs(&mut self, owner: &str) -> impl Future<Output = Answer<Vec<JobRow>>> + Send;
+    /// Forgets finished ones last moved before a moment; gives their number.
+    fn prune_jobs(&mut self, before: i64) -> impl Future<Output = Answer<u64>> + Send;
+}
+
+/// A product as it is read.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct ProductRow {
+    id: Vec<u8>,
+    sku: String,
+    version: i64,
+    document: Vec<u8>,
+}
+
+impl ProductRow {
+    /// As the port gives it.
+    pub(crate) fn stored(self) -> Answer<StoredProduct> {
+        Ok(StoredProduct {
+            id: product_id(&self.id)?,
+            sku: sku(self.sku)?,
+            version: unsigned(self.version)?,
+            document: self.document.into(),
+        })
+    }
+}
+
+/// A product about to be written, read whole.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct LockedRow {
+    /// Hash of its content.
+    pub(crate) content_hash: Vec<u8>,
+    /// Its JSON.
+    pub(crate) document: Vec<u8>,
+}
+
+impl LockedRow {
+    /// The product.
+    pub(crate) fn product(&self) -> Answer<Product> {
+        Product::from_json(&self.document).map_err(|e| Fault::corrupt(format!("a product's document: {e}")))
+    }
+}
+
+/// What a batch needs to know of a product that is there.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct KnownRow {
+    pub(crate) id: Vec<u8>,
+    pub(crate) sku: String,
+    pub(crate) version: i64,
+    pub(crate) content_hash: Vec<u8>,
+    pub(crate) created_at: i64,
+}
+
+/// A product to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct NewRow {
+    pub(crate) id: ProductId,
+    pub(crate) sku: Sku,
+    pub(crate) version: u64,
+    pub(crate) content_hash: ContentHash,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) document: String,
+}
+
+/// A row of the change log to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct LogRow {
+    pub(crate) seq: i64,
+    pub(crate) product_id: ProductId,
+    pub(crate) op: ChangeOp,
+    pub(crate) sku: Sku,
+    pub(crate) version: u64,
+    pub(crate) changed_at: Timestamp,
+}
+
+/// A row of the change log as it is read, with where the log stands. Without a change all of the latter are `None`.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct ReadRow {
+    pub(crate) head: i64,
+    pub(crate) floor_seq: i64,
+    pub(crate) seq: Option<i64>,
+    pub(crate) product_id: Option<Vec<u8>>,
+    pub(crate) op: Option<i64>,
+    pub(crate) sku: Option<String>,
+    pub(crate) version: Option<i64>,
+    pub(crate) changed_at: Option<i64>,
+    pub(crate) document: Option<Vec<u8>>,
+}
+
+/// How far compaction has come.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub(crate) struct StateRow {
+    /// The newest deletion forgotten.
+    pub(crate) floor_seq: i64,
+    /// Every change up to here had its predecessor removed.
+    pub(crate) compacted_seq: i64,
+}
+
+/// An idempotency key's row.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct KeyRow {
+    pub(crate) request_hash: Vec<u8>,
+    pub(crate) lease_until: i64,
+    pub(crate) receipt: Option<String>,
+    pub(crate) document: Option<Vec<u8>>,
+}
+
+/// A claim on an idempotency key.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    pub(crate) scope: String,
+    pub(crate) key: String,
+    pub(crate) request_hash: [u8; 16],
+    /// Tells this claim from an earlier one that ran out.
+    pub(crate) token: i64,
+    pub(crate) lease_until: i64,
+    pub(crate) now: i64,
+}
+
+/// An import job's row.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct JobRow {
+    pub(crate) id: Vec<u8>,
+    pub(crate) owner: String,
+    pub(crate) state: i64,
+    pub(crate) options: String,
+    pub(crate) records: i64,
+    pub(crate) created: i64,
+    pub(crate) updated: i64,
+    pub(crate) unchanged: i64,
+    pub(crate) failed: i64,
+    pub(crate) errors: String,
+    pub(crate) message: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+}
+
+/// Reads an id.
+pub(crate) fn product_id(bytes: &[u8]) -> Answer<ProductId> {
+    let bytes = bytes.try_into().map_err(|_| Fault::corrupt(format!("an id of {} bytes", bytes.len())))?;
+    Ok(ProductId::from_bytes(bytes))
+}
+
+/// Reads a sku.
+pub(crate) fn sku(text: String) -> Answer<Sku> {
+    Sku::new(text).map_err(|e| Fault::corrupt(format!("a sku: {e}")))
+}
+
+/// Reads a number that is never negative.
+pub(crate) fn unsigned(number: i64) -> Answer<u64> {
+    u64::try_from(number).map_err(|_| Fault::corrupt(format!("{number} where no number is below zero")))
+}
+
+/// Reads a place in the log.
+pub(crate) fn place(number: i64) -> Answer<Seq> {
+    unsigned(number).map(Seq)
+}
+
+/// As the databases keep it. Numbers beyond 2^63 do not occur; they would be kept as the largest.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Nothing was changed where something must have been.
+pub(crate) fn no_such_job(id: Uuid) -> Fault {
+    Fault::Failed(StoreError::Internal(format!("there is no import job {id}")))
+}

@@ -1,0 +1,52 @@
+//! The change log.
+
+use haat_catalog::ProductId;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Sqlite, SqliteConnection, query, query_as, query_scalar};
+
+use super::statements as st;
+use crate::lane::Answer;
+use crate::sql::{ChangeSql, LogRow, ReadRow, signed};
+use crate::statement::split;
+
+impl ChangeSql for SqliteConnection {
+    async fn advance(&mut self, places: i64, products: i64) -> Answer<i64> {
+        Ok(query_scalar(st::ADVANCE).bind(places).bind(products).fetch_one(self).await?)
+    }
+
+    async fn append(&mut self, rows: &[LogRow]) -> Answer<()> {
+        for run in split(rows, |row| row.sku.as_str().len()) {
+            let query = run.iter().fold(query(st::APPEND.text(run.len())), bind);
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn head(&mut self) -> Answer<i64> {
+        Ok(query_scalar(st::HEAD).fetch_one(self).await?)
+    }
+
+    async fn newest_of(&mut self, id: ProductId) -> Answer<Option<i64>> {
+        Ok(query_scalar(st::NEWEST_OF).bind(id.as_bytes().as_slice()).fetch_one(self).await?)
+    }
+
+    async fn changes_after(&mut self, after: i64, limit: u32) -> Answer<Vec<ReadRow>> {
+        Ok(query_as(st::CHANGES_AFTER).bind(after).bind(i64::from(limit)).fetch_all(self).await?)
+    }
+
+    async fn note_follower(&mut self, name: &str, seq: i64, now: i64) -> Answer<()> {
+        query(st::NOTE_FOLLOWER).bind(name).bind(seq).bind(now).execute(self).await?;
+        Ok(())
+    }
+}
+
+fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, row: &LogRow) -> Query<'q, Sqlite, SqliteArguments> {
+    query
+        .bind(row.seq)
+        .bind(row.product_id.as_bytes().as_slice())
+        .bind(i64::from(row.op.code()))
+        .bind(row.sku.as_str())
+        .bind(signed(row.version))
+        .bind(row.changed_at.as_millis())
+}
