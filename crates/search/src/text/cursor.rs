@@ -57,11 +57,6 @@ impl Cursor {
         }
     }
 
-    /// How many documents the whole list has, deleted ones included.
-    pub fn len(&self) -> u32 {
-        self.block.doc_freq()
-    }
-
     /// Whether it is past its end.
     pub fn ended(&self) -> bool {
         self.doc() == TERMINATED

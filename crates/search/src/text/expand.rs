@@ -54,7 +54,8 @@ fn distinct_words(text: &str) -> Vec<(String, bool)> {
 /// The words of a query and what they may stand for.
 pub(super) fn expand(text: &str, dictionary: &Dictionary<'_>) -> tantivy::Result<Vec<QueryWord>> {
     let words = distinct_words(text);
-    let joined: Vec<Option<String>> = words.windows(2).map(|w| join(&w[0].0, &w[1].0, dictionary)).collect::<Result<_, _>>()?;
+    let joined: Vec<Option<String>> =
+        words.windows(2).map(|w| join(&w[0].0, &w[1].0, dictionary)).collect::<Result<_, _>>()?;
     let mut expanded = Vec::new();
     for (n, (word, last)) in words.iter().enumerate() {
         let exact = analyze::stem(word).into_owned();

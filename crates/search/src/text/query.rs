@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use tantivy::schema::Field;
 use tantivy::{Searcher, SegmentReader};
 
+use super::TextFields;
 use super::dictionary::Dictionary;
 use super::expand::{QueryWord, expand};
 use super::fields::hash;
 use super::score::{Class, needed};
 use super::segment::SegmentText;
-use super::TextFields;
 
 /// Which fields a text is looked for in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

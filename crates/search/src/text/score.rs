@@ -64,12 +64,7 @@ impl Score {
     /// The parts of what [`Self::pack`] made. Anything negative is less than every score.
     pub fn unpack(packed: i64) -> Self {
         let packed = packed.clamp(0, i64::from(u32::MAX)) as u32;
-        Self {
-            matched: packed >> 24,
-            points: packed >> 16 & 255,
-            closeness: packed >> 8 & 255,
-            brevity: packed & 255,
-        }
+        Self { matched: packed >> 24, points: packed >> 16 & 255, closeness: packed >> 8 & 255, brevity: packed & 255 }
     }
 }
 
