@@ -154,7 +154,7 @@ impl Layers {
         });
         let hint = meant.map_or_else(
             || "names are HAAT_, the section, two underscores and the setting, such as HAAT_HTTP__PORT".to_owned(),
-            |key| format!("did you mean {}?", schema::variable_of(key)),
+            |key| format!("did you mean {} ({key})?", schema::variable_of(key)),
         );
         self.problem(name, origin, format!("is not a variable that Haat knows: {hint}"));
     }

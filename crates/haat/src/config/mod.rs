@@ -20,7 +20,7 @@ use garde::Validate;
 use serde::Deserialize;
 
 pub use problem::{ConfigError, Origin, Problem};
-pub use sections::{Config, LogFormat, Tls};
+pub use sections::{Config, LogFormat, Retention, Tls};
 
 use layers::Layers;
 use schema::CONFIG_VARIABLE;

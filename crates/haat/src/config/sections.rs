@@ -80,7 +80,7 @@ pub struct Http {
     pub drain_timeout: Period,
     #[garde(custom(header_value))]
     pub cache_control: String,
-    #[garde(custom(absolute_url))]
+    #[garde(custom(page_url))]
     pub errors_url: String,
 }
 
@@ -99,7 +99,7 @@ impl Default for Http {
             drain_notice: Period::secs(0),
             drain_timeout: Period::secs(30),
             cache_control: "public, max-age=0, must-revalidate".into(),
-            errors_url: "https://haat.dev/errors/".into(),
+            errors_url: "/docs/errors".into(),
         }
     }
 }
@@ -158,7 +158,7 @@ impl Default for Database {
             tls_ca: None,
             max_connections: 16,
             acquire_timeout: Period::secs(5),
-            query_timeout: Period::secs(30),
+            query_timeout: Period::secs(10),
             startup_wait: Period::secs(60),
         }
     }
@@ -244,7 +244,7 @@ pub struct Imports {
 
 impl Default for Imports {
     fn default() -> Self {
-        Self { max_size: Size::gib(2), max_queued: 16 }
+        Self { max_size: Size::gib(4), max_queued: 16 }
     }
 }
 
@@ -381,12 +381,12 @@ fn redis_url(url: &Secret, _: &()) -> garde::Result {
     }
 }
 
-fn absolute_url(url: &str, _: &()) -> garde::Result {
-    let rest = ["https://", "http://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+fn page_url(url: &str, _: &()) -> garde::Result {
+    let rest = ["https://", "http://", "/"].iter().find_map(|start| url.strip_prefix(start));
     if rest.is_some_and(|r| !r.is_empty()) && url.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(())
     } else {
-        Err(garde::Error::new("is not a URL that begins with https:// or http://"))
+        Err(garde::Error::new("is neither a URL (https://…) nor a path on this server (/…)"))
     }
 }
 

@@ -43,7 +43,8 @@ impl fmt::Display for Period {
         if ms == 0 {
             return f.write_str("0s");
         }
-        let (unit, factor) = PERIOD_UNITS.into_iter().find(|(_, factor)| ms % factor == 0).unwrap_or(("ms", 1));
+        let (unit, factor) =
+            PERIOD_UNITS.into_iter().find(|(_, factor)| ms.is_multiple_of(*factor)).unwrap_or(("ms", 1));
         write!(f, "{}{unit}", ms / factor)
     }
 }
@@ -112,7 +113,7 @@ impl fmt::Display for Size {
         if self.0 == 0 {
             return f.write_str("0B");
         }
-        let exact = SIZE_UNITS.into_iter().find(|(_, factor)| self.0 % factor == 0);
+        let exact = SIZE_UNITS.into_iter().find(|(_, factor)| self.0.is_multiple_of(*factor));
         let (unit, factor) = exact.unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }

@@ -1,0 +1,64 @@
+//! `haat config check|show`.
+
+use clap::Subcommand;
+use serde_json::json;
+use toml::Value;
+
+use super::Session;
+use crate::config::schema::{KEYS, variable_of};
+use crate::exit::{Exit, Failure};
+use crate::wiring;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Say everything that is wrong with the configuration; exit code 78 if anything is
+    Check,
+    /// Print every setting that is in force and where it was said
+    Show,
+}
+
+pub(super) fn run(command: &ConfigCommand, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        ConfigCommand::Check => check(session)?,
+        ConfigCommand::Show => show(session)?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn check(session: &Session) -> Result<(), Failure> {
+    // That the settings are good was found out before; that a server may start with them is found out here.
+    wiring::write_access(&session.loaded)?;
+    let file = session.loaded.file.as_ref().map(|path| path.display().to_string());
+    let from = file.clone().unwrap_or_else(|| "no file; environment and defaults only".to_owned());
+    session.output.answer(format!("The configuration is good ({from})."), &json!({ "ok": true, "file": file }));
+    Ok(())
+}
+
+fn show(session: &Session) -> Result<(), Failure> {
+    let settings = toml::Table::try_from(session.config()).map_err(anyhow::Error::from)?;
+    let value_of = |key: &str| match key.split_once('.') {
+        Some((section, name)) => settings.get(section).and_then(|s| s.get(name)),
+        None => settings.get(key),
+    };
+    let mut text = Vec::new();
+    let mut members = serde_json::Map::new();
+    let mut section = "";
+    for key in KEYS.iter() {
+        let origin = session.loaded.origin(key);
+        let (home, name) = key.split_once('.').unwrap_or(("", key));
+        if home != section {
+            text.push(format!("\n[{home}]"));
+            section = home;
+        }
+        let shown = value_of(key).map_or_else(|| format!("#{name} ="), |value| format!("{name} = {value}"));
+        text.push(format!("{shown:<48} # {origin}"));
+        let value = value_of(key).map(as_json).unwrap_or_default();
+        members.insert(key.clone(), json!({ "value": value, "source": origin, "variable": variable_of(key) }));
+    }
+    session.output.answer(text.join("\n"), &members);
+    Ok(())
+}
+
+fn as_json(value: &Value) -> serde_json::Value {
+    serde_json::to_value(value).unwrap_or_default()
+}

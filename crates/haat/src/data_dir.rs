@@ -1,0 +1,156 @@
+//! The data folder: what lies where in it, who may look into it, and the lock that keeps two servers out of one folder.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use haat_catalog::Ids;
+
+use crate::exit::Failure;
+
+/// A data folder.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// The folder at `path`, whether it is there or not.
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// The folder at `path`; made, for its owner only, if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn prepare(path: &Path) -> Result<Self, Failure> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
+            Failure::Failed(anyhow!(
+                "the data folder {} cannot be made: {e}; set HAAT_DATA_DIR or --data-dir",
+                path.display()
+            ))
+        })?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The SQLite file.
+    pub fn sqlite(&self) -> PathBuf {
+        self.0.join("haat.db")
+    }
+
+    /// The folder of the index.
+    pub fn index(&self) -> PathBuf {
+        self.0.join("index")
+    }
+
+    /// Where imports over HTTP wait.
+    pub fn uploads(&self) -> PathBuf {
+        self.0.join("uploads")
+    }
+
+    /// Who this installation is, among replicas on one database: made once, kept in the folder. A copy of the folder
+    /// for another replica must be made without it.
+    ///
+    /// # Errors
+    /// When it can neither be read nor written.
+    pub fn instance_id(&self, ids: &dyn Ids) -> anyhow::Result<String> {
+        let path = self.0.join("instance-id");
+        match std::fs::read_to_string(&path) {
+            Ok(text) if uuid::Uuid::try_parse(text.trim()).is_ok() => return Ok(text.trim().to_owned()),
+            // Cut off by a crash while it was first written: nobody knows it yet.
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+        }
+        let id = ids.next_id().to_string();
+        std::fs::write(&path, format!("{id}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(id)
+    }
+
+    /// Whether a server is running on the folder.
+    pub fn is_served(&self) -> bool {
+        let file = File::open(self.lock_file());
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.0.join("server.lock")
+    }
+
+    /// Keeps every other server out of the folder for as long as what is returned lives. Commands do not ask.
+    ///
+    /// # Errors
+    /// When another server has it.
+    pub fn lock(&self) -> Result<ServerLock, Failure> {
+        let path = self.lock_file();
+        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = open().with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                drop(file.read_to_string(&mut holder));
+                let holder =
+                    if holder.trim().is_empty() { String::new() } else { format!(" (process {})", holder.trim()) };
+                return Err(Failure::Failed(anyhow!(
+                    "another server{holder} is running on the data folder {}: stop it, or give this one a folder of its own with --data-dir",
+                    self.0.display()
+                )));
+            }
+            Err(TryLockError::Error(e)) => {
+                return Err(Failure::Failed(anyhow!("cannot lock {}: {e}", path.display())));
+            }
+        }
+        // The process id is only a hint for people; failing to write it is no reason not to start.
+        drop(file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id())));
+        Ok(ServerLock(file))
+    }
+}
+
+/// As long as this lives, the folder is ours; the system lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct ServerLock(#[expect(dead_code, reason = "held, not used")] File);
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use haat_catalog::time::RandomIds;
+
+    use super::*;
+
+    #[test]
+    fn the_folder_is_for_its_owner_only() {
+        let parent = tempfile::tempdir().unwrap();
+        let data = DataDir::prepare(&parent.path().join("a/data")).unwrap();
+        assert_eq!(std::fs::metadata(data.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        DataDir::prepare(data.path()).unwrap();
+    }
+
+    #[test]
+    fn the_instance_stays_who_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::at(folder.path());
+        let id = data.instance_id(&RandomIds).unwrap();
+        assert_eq!(data.instance_id(&RandomIds).unwrap(), id);
+        std::fs::write(folder.path().join("instance-id"), "").unwrap();
+        assert_ne!(data.instance_id(&RandomIds).unwrap(), id);
+    }
+
+    #[test]
+    fn one_server_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::at(folder.path());
+        let lock = data.lock().unwrap();
+        let refused = data.lock().unwrap_err().to_string();
+        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        drop(lock);
+        data.lock().unwrap();
+    }
+}

@@ -1,0 +1,244 @@
+//! Where the parts are put together: from a configuration to an open store, an index, and everything a server is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use haat_catalog::ports::{Health, StoreError};
+use haat_catalog::{Clock, Ids, time};
+use haat_http::{HttpOptions, Services, WriteAccess};
+use haat_search::{Index, IndexOptions};
+use haat_store::{MySqlOptions, MySqlTls, SqliteOptions, Store, StoreOptions};
+use haat_transfer::{UploadOptions, Uploads};
+use tokio::time::Instant;
+
+use crate::config::{Config, ConfigError, Loaded, Problem, Tls};
+use crate::data_dir::DataDir;
+use crate::exit::Failure;
+use crate::housekeeping;
+use crate::lifecycle::{Lifecycle, Workers};
+
+/// The longest pause between two attempts to reach a database that is not up yet.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What every part needs that is not configuration.
+#[derive(Clone)]
+pub struct World {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+}
+
+impl World {
+    /// The machine's clock and randomness.
+    pub fn of_machine() -> Self {
+        let (clock, ids) = time::system();
+        Self { clock, ids }
+    }
+}
+
+/// Who may write to a server of this configuration.
+///
+/// # Errors
+/// When everybody in the network could.
+pub fn write_access(loaded: &Loaded) -> Result<WriteAccess, ConfigError> {
+    let Config { auth, http, .. } = &loaded.config;
+    match &auth.write_token {
+        Some(token) => Ok(WriteAccess::Token(token.reveal().to_owned())),
+        None if http.bind.is_loopback() => Ok(WriteAccess::Open),
+        None => Err(ConfigError(vec![Problem {
+            key: "http.bind".into(),
+            source: loaded.origin("http.bind"),
+            detail: format!(
+                "is {}, which other machines can reach, and there is no token for writing: everybody could change the \
+                 catalogue. Set auth.write_token (HAAT_AUTH__WRITE_TOKEN, at least 16 characters; `openssl rand -hex 32` \
+                 makes a good one), or bind to 127.0.0.1",
+                http.bind
+            ),
+        }])),
+    }
+}
+
+/// Which database, and how to reach it.
+pub fn store_options(config: &Config) -> StoreOptions {
+    let database = &config.database;
+    let (acquire_timeout, query_timeout) = (database.acquire_timeout.duration(), database.query_timeout.duration());
+    match &database.host {
+        None => StoreOptions::Sqlite(SqliteOptions {
+            path: DataDir::at(&config.data_dir).sqlite(),
+            max_readers: database.max_connections,
+            acquire_timeout,
+            query_timeout,
+        }),
+        Some(host) => StoreOptions::MySql(MySqlOptions {
+            host: host.clone(),
+            port: database.port,
+            user: database.user.clone().unwrap_or_default(),
+            password: database.password.as_ref().map(|p| p.reveal().to_owned()).unwrap_or_default(),
+            database: database.name.clone().unwrap_or_default(),
+            tls: match database.tls {
+                Tls::Off => MySqlTls::Off,
+                Tls::Verify => MySqlTls::Verify { ca: database.tls_ca.clone() },
+            },
+            max_connections: database.max_connections,
+            acquire_timeout,
+            query_timeout,
+        }),
+    }
+}
+
+/// The index of this configuration's data folder, followed under the name `follower`.
+pub fn index_options(config: &Config, follower: String) -> IndexOptions {
+    let index = &config.index;
+    IndexOptions {
+        dir: DataDir::at(&config.data_dir).index(),
+        follower,
+        writer_memory_bytes: index.writer_memory.in_memory(),
+        writer_threads: index.threads(),
+        max_concurrent_searches: index.searches(),
+        max_waiting_searches: index.max_waiting_searches,
+        poll_interval: index.poll_interval.duration(),
+        batch: index.batch,
+    }
+}
+
+fn http_options(config: &Config, write_access: WriteAccess) -> HttpOptions {
+    let http = &config.http;
+    HttpOptions {
+        write_access,
+        max_body_bytes: http.max_body.in_memory(),
+        max_import_bytes: config.imports.max_size.get(),
+        max_query_bytes: http.max_query.in_memory(),
+        max_headers: http.max_headers,
+        request_timeout: http.request_timeout.duration(),
+        min_seq_wait: http.min_seq_wait.duration(),
+        header_read_timeout: http.header_read_timeout.duration(),
+        max_connections: http.max_connections,
+        drain_timeout: http.drain_timeout.duration(),
+        cache_control: http.cache_control.clone(),
+        errors_url: http.errors_url.clone(),
+    }
+}
+
+/// Opens the store and brings its tables up to date, as every command that touches data does first.
+///
+/// # Errors
+/// When the database cannot be reached or refuses.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    Ok(try_to_open(&store_options(config)).await?)
+}
+
+async fn try_to_open(options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
+    let store = haat_store::open(options).await?;
+    match store.migrate().await {
+        Ok(applied) => {
+            if !applied.is_empty() {
+                tracing::info!(migrations = applied.join(", "), "brought the tables up to date");
+            }
+            Ok(store)
+        }
+        Err(e) => {
+            store.close().await;
+            Err(e)
+        }
+    }
+}
+
+/// Opens the store as [`open_store`] does, waiting for a database that is not up yet, as happens when both are started
+/// together.
+///
+/// # Errors
+/// When it is still not up after `database.startup_wait`, or fails for another reason.
+pub async fn open_store_patiently(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    let options = store_options(config);
+    let deadline = Instant::now() + config.database.startup_wait.duration();
+    let mut pause = Duration::from_millis(250);
+    loop {
+        let error = match try_to_open(&options).await {
+            Ok(store) => return Ok(store),
+            Err(e @ (StoreError::Unavailable(_) | StoreError::Timeout(_) | StoreError::Contention(_))) => e,
+            Err(e) => return Err(e.into()),
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(error.into());
+        }
+        tracing::warn!(%error, seconds_left = left.as_secs(), "the database is not up yet; trying again");
+        tokio::time::sleep(pause.min(left)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Everything a server is made of, running but for its door.
+pub struct Assembly {
+    /// Where listings come from.
+    pub index: Arc<Index>,
+    /// The API.
+    pub router: axum::Router,
+    /// Its limits.
+    pub options: HttpOptions,
+    /// What works behind it.
+    pub workers: Workers,
+}
+
+/// Puts a server together around an open store.
+pub struct Assembler<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// The folder, already ours.
+    pub data: &'a DataDir,
+    /// The truth.
+    pub store: &'a Arc<dyn Store>,
+    /// Clock and ids.
+    pub world: &'a World,
+    /// What says that it is time to stop.
+    pub lifecycle: &'a Lifecycle,
+    /// Who may write.
+    pub write_access: WriteAccess,
+}
+
+impl Assembler<'_> {
+    /// Opens the index, starts the workers, builds the API.
+    ///
+    /// # Errors
+    /// When the index can neither be opened nor begun anew.
+    pub async fn assemble(self) -> Result<Assembly, Failure> {
+        let Self { config, data, store, world, lifecycle, write_access } = self;
+        let instance = data.instance_id(&*world.ids)?;
+        let index =
+            Index::open(index_options(config, instance.clone()), store.clone(), store.clone(), world.clock.clone());
+        let index = index.await.map_err(|e| Failure::Failed(anyhow!("{e} (in {})", data.index().display())))?;
+        let uploads = self::uploads(config, data, store, world, instance);
+        let health: Vec<Arc<dyn Health>> = vec![Arc::new(lifecycle.readiness()), store.clone()];
+        let services = Services {
+            reader: store.clone(),
+            writer: store.clone(),
+            changes: store.clone(),
+            index: index.clone(),
+            uploads: uploads.clone(),
+            health,
+            clock: world.clock.clone(),
+            ids: world.ids.clone(),
+        };
+        let options = http_options(config, write_access);
+        let router = haat_http::router(services, &options);
+
+        let mut workers = Workers::default();
+        workers.start("index", |stop| index.clone().run(stop));
+        workers.start("imports", |stop| uploads.run(stop));
+        let retention = config.retention.clone();
+        workers.start("housekeeping", |stop| housekeeping::run(store.clone(), world.clock.clone(), retention, stop));
+        Ok(Assembly { index, router, options, workers })
+    }
+}
+
+fn uploads(config: &Config, data: &DataDir, store: &Arc<dyn Store>, world: &World, owner: String) -> Arc<Uploads> {
+    let options = UploadOptions {
+        dir: data.uploads(),
+        owner,
+        max_bytes: config.imports.max_size.get(),
+        max_queued: config.imports.max_queued,
+    };
+    Uploads::new(options, store.clone(), store.clone(), world.clock.clone(), world.ids.clone())
+}

@@ -1,0 +1,60 @@
+//! `haat doctor`.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::program::{Desk, Ran};
+
+/// The verdict of a check.
+fn verdict<'a>(report: &'a serde_json::Value, check: &str) -> &'a str {
+    let findings = report["findings"].as_array().unwrap();
+    let finding = findings.iter().find(|f| f["check"] == check).unwrap_or_else(|| panic!("{check} in {report:#}"));
+    finding["verdict"].as_str().unwrap()
+}
+
+async fn examine(desk: &Desk) -> (Option<i32>, serde_json::Value) {
+    let ran: Ran = desk.run(&["--json", "doctor"]).await;
+    (ran.code, ran.json())
+}
+
+#[tokio::test]
+async fn it_changes_nothing_and_says_what_is_not_there_yet() {
+    let desk = Desk::new();
+    let (code, report) = examine(&desk).await;
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!((verdict(&report, "data folder"), verdict(&report, "database")), ("warn", "warn"));
+    assert!(!desk.path("data").exists());
+    let text = desk.run(&["doctor"]).await.exits(0);
+    assert!(text.stdout.contains("warn  database") && text.stdout.contains("→"), "{text:#?}");
+}
+
+#[tokio::test]
+async fn all_is_well_beside_a_server_and_an_open_folder_is_noticed() {
+    let desk = Desk::new();
+    let server = desk.serve_ready(&["--demo"]).await;
+    let (code, report) = examine(&desk).await;
+    assert_eq!(code, Some(0), "{report:#}");
+    for check in ["configuration", "data folder", "database", "tables", "products", "port"] {
+        assert_eq!(verdict(&report, check), "ok", "{check}: {report:#}");
+    }
+    server.stop().await;
+    std::fs::set_permissions(desk.path("data"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(verdict(&examine(&desk).await.1, "data folder"), "warn");
+}
+
+#[tokio::test]
+async fn what_does_not_work_is_a_failure_with_advice() {
+    let broken = Desk::new().with("HAAT_HTTP__PROT", "1");
+    let (code, report) = examine(&broken).await;
+    assert_eq!((code, verdict(&report, "configuration")), (Some(1), "fail"), "{report:#}");
+
+    let desk = Desk::new().with("HOST", "0.0.0.0");
+    std::fs::create_dir(desk.path("data")).unwrap();
+    desk.file("data/haat.db", "this is no database, and never was one\n".repeat(100));
+    let (code, report) = examine(&desk).await;
+    assert_eq!(code, Some(1), "{report:#}");
+    for check in ["configuration", "database"] {
+        assert_eq!(verdict(&report, check), "fail", "{check}: {report:#}");
+    }
+    let findings = report["findings"].as_array().unwrap();
+    assert!(findings.iter().all(|f| f["verdict"] == "ok" || !f["advice"].as_str().unwrap().is_empty()), "{report:#}");
+}

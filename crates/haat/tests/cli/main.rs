@@ -1,0 +1,9 @@
+//! The command line from the outside: the real binary, its exit codes and what it says.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod configuration;
+mod doctor;
+mod index;
+mod program;
+mod serving;
+mod transfer;

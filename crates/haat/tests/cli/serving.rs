@@ -1,0 +1,129 @@
+//! Servers: the demo, who may write, two on one folder, and how they end.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::program::{Desk, SOON, product};
+
+#[tokio::test]
+async fn the_demo_fills_an_empty_catalogue_and_leaves_a_full_one_alone() {
+    let desk = Desk::new();
+    let mut server = desk.serve(&["--demo"]).await;
+    let said = server.line_with("sample products are in").await;
+    server.line_with("/docs").await;
+    let page = server.get("/v1/products?limit=1").await;
+    assert_eq!(page.0, 200);
+    let total = page.1["total"]["value"].as_u64().unwrap();
+    assert!(total >= 100 && said.contains(&total.to_string()), "{said}: {total}");
+    server.stop().await;
+
+    let mut server = desk.serve(&["--demo"]).await;
+    server.line_with(&format!("has {total} products already")).await;
+    assert_eq!(server.get("/v1/products?limit=1").await.1["total"]["value"], total);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_opens_writing_and_reading_needs_none() {
+    let desk = Desk::new().with("HAAT_AUTH__WRITE_TOKEN", "0123456789abcdef0123");
+    let server = desk.serve_ready(&["--bind", "0.0.0.0"]).await;
+    let url = server.url.replace("0.0.0.0", "127.0.0.1");
+    let client = reqwest::Client::new();
+    let put = || {
+        client
+            .put(format!("{url}/v1/products/A"))
+            .json(&json!({"sku": "A", "name": "Apple", "price": {"amount": 1, "currency": "EUR"}}))
+    };
+    assert_eq!(put().send().await.unwrap().status(), 401);
+    assert_eq!(put().bearer_auth("0123456789abcdef0124").send().await.unwrap().status(), 401);
+    assert_eq!(put().bearer_auth("0123456789abcdef0123").send().await.unwrap().status(), 201);
+    assert_eq!(client.get(format!("{url}/v1/products/A")).send().await.unwrap().status(), 200);
+    assert!(!server.log().contains("0123456789abcdef0123"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn two_servers_on_one_data_folder_are_refused_and_commands_beside_one_work() {
+    let desk = Desk::new();
+    let server = desk.serve_ready(&[]).await;
+    let second = desk.run(&["serve"]).await.exits(1);
+    assert!(second.stderr.contains("another server (process ") && second.stderr.contains("--data-dir"), "{second:#?}");
+
+    desk.run_with(&["import", "-"], product("A", "Apple")).await.exits(0);
+    server.eventually("/v1/products", |_, page| page["total"]["value"] == 1).await;
+    assert_eq!(desk.run(&["export"]).await.exits(0).stdout.lines().count(), 1);
+    desk.run(&["index", "verify"]).await.exits(0);
+    server.stop().await;
+    // The lock goes with the process, even when it is killed.
+    let server = desk.serve(&[]).await;
+    server.signal("KILL");
+    drop(server);
+    desk.serve_ready(&[]).await.stop().await;
+}
+
+#[tokio::test]
+async fn readiness_ends_before_service_does() {
+    let desk = Desk::new().with("HAAT_HTTP__DRAIN_NOTICE", "3s");
+    let mut server = desk.serve_ready(&[]).await;
+    server.signal("TERM");
+    server.eventually("/readyz", |status, _| status == 503).await;
+    assert_eq!(server.get("/v1/products").await.0, 200, "requests are still served");
+    assert_eq!(server.get("/livez").await.0, 200, "stopping is no reason to be killed");
+    let status = server.ended(SOON).await;
+    assert_eq!(status.code(), Some(0), "{}", server.log());
+    assert!(server.log().contains("stopped"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let desk = Desk::new().with("HAAT_HTTP__DRAIN_NOTICE", "5m");
+    let mut server = desk.serve_ready(&[]).await;
+    server.signal("INT");
+    server.eventually("/readyz", |status, _| status == 503).await;
+    server.signal("INT");
+    assert_eq!(server.ended(Duration::from_secs(10)).await.code(), Some(130), "{}", server.log());
+    desk.serve_ready(&[]).await.signal("KILL");
+}
+
+#[tokio::test]
+async fn where_it_listens_is_said_for_machines_too() {
+    let desk = Desk::new();
+    let mut server = desk.serve(&["--json", "--demo", "--log-format", "json"]).await;
+    assert_eq!(server.get("/livez").await.0, 200);
+    let event: serde_json::Value = serde_json::from_str(&server.line_with("demo").await).unwrap();
+    assert!(event["imported"].as_u64().unwrap() > 100);
+    for line in server.log().lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_said() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ran = Desk::new().run(&["serve", "--port", &port]).await.exits(1);
+    assert!(ran.stderr.contains(&port) && ran.stderr.contains("--port"), "{ran:#?}");
+}
+
+/// A port where nothing listens.
+fn closed_port() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_up_is_waited_for_but_not_for_ever() {
+    let desk = Desk::new()
+        .with("DB_HOST", "127.0.0.1")
+        .with("DB_PORT", &closed_port())
+        .with("DB_USER", "haat")
+        .with("DB_PASS", "very-secret-password")
+        .with("DB_NAME", "haat")
+        .with("HAAT_DATABASE__STARTUP_WAIT", "1s");
+    let ran = desk.run(&["serve"]).await.exits(69);
+    assert!(ran.stderr.contains("the database is not up yet"), "{ran:#?}");
+    assert!(!format!("{ran:?}").contains("very-secret-password"), "{ran:#?}");
+    let ran = desk.run_with(&["import", "-"], product("A", "Apple")).await.exits(69);
+    assert!(!ran.stderr.contains("not up yet"), "commands do not wait: {ran:#?}");
+}
