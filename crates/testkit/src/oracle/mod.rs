@@ -5,6 +5,10 @@
 mod facets;
 mod filters;
 mod order;
+mod text;
+mod words;
+
+pub use text::{Search, Words};
 
 use haat_catalog::{FacetResult, Product, Query};
 
@@ -29,6 +33,17 @@ impl<'a> Answer<'a> {
 /// aside.
 pub fn listing<'a>(products: &'a [Product], query: &Query) -> Answer<'a> {
     evaluate(products, query, |_| Some(0))
+}
+
+/// Evaluates a query that may have words, over a catalogue of which `words` are the words.
+pub fn search<'a>(products: &'a [Product], words: &Words, query: &Query) -> Answer<'a> {
+    match &query.text {
+        None => listing(products, query),
+        Some(text) => {
+            let search = words.search(text);
+            evaluate(products, query, |product| words.score(&search, product))
+        }
+    }
 }
 
 /// Evaluates a query of which `score` says how well a product matches its words (`None`: not at all).
@@ -67,6 +82,26 @@ mod tests {
     fn places(products: &[Product], query: &Query) -> Vec<usize> {
         let answer = listing(products, query);
         answer.products.iter().map(|p| products.iter().position(|q| q.id == p.id).unwrap()).collect()
+    }
+
+    #[test]
+    fn words_are_found_exactly_before_cut_off_before_joined_before_misspelt() {
+        let mut products = Generator::new(2).products(6);
+        let names = ["Water bottles", "Waterbottle", "Wader bottle", "Bottle of water", "Water bot", "Soap"];
+        for (p, name) in products.iter_mut().zip(names) {
+            p.name = name.to_owned();
+            (p.brand, p.description, p.category) = (None, None, Vec::new());
+        }
+        let words = Words::of(&products);
+        let names = |text: &str| -> Vec<String> {
+            let answer = search(&products, &words, &query(&[("q", text)]));
+            answer.products.iter().map(|p| p.name.clone()).collect()
+        };
+        assert_eq!(names("water bottle")[..3], ["Water bottles", "Bottle of water", "Waterbottle"]);
+        assert_eq!(names("waterbottle")[..2], ["Waterbottle", "Water bottles"]);
+        assert_eq!(names("water bo")[0], "Water bot");
+        assert_eq!(names("soapp"), ["Soap"]);
+        assert!(names("…").is_empty());
     }
 
     #[test]

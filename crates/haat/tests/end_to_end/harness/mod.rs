@@ -1,0 +1,32 @@
+//! The stage that every test plays on: a data folder, a database, and a `haat` process that can be killed, frozen and
+//! started again on them.
+
+mod catalogue;
+mod client;
+mod server;
+mod stage;
+
+use std::time::{Duration, Instant};
+
+pub use catalogue::{least, ndjson, products_of};
+pub use client::{Reply, ids, skus};
+pub use server::{Server, signal};
+pub use stage::{Backend, Stage};
+
+/// How long anything may take that takes no time on an idle machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Asks again and again until `attempt` gives something, and gives that.
+///
+/// # Panics
+/// When the deadline passes first; `what` names what did not happen.
+pub async fn eventually<T>(what: &str, within: Duration, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = attempt().await {
+            return found;
+        }
+        assert!(started.elapsed() < within, "within {within:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

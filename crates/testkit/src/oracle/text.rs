@@ -1,0 +1,241 @@
+//! What the words of a search stand for, and how well a product matches them: a naive reading of what `haat-search`
+//! documents of its text search, over plain strings.
+
+use std::collections::{BTreeMap, HashSet};
+
+use haat_catalog::{Product, ProductId};
+
+use super::words::{stem, words};
+
+/// Words of a search that are considered.
+const MAX_WORDS: usize = 10;
+/// Words that a prefix or a misspelt word stands for.
+const MAX_VARIANTS: usize = 64;
+/// Words of a description that have a place.
+const PLACES: usize = 64;
+/// The distance from which on words are not close.
+const FAR: usize = 8;
+
+/// A text as stems.
+type Text = Vec<Token>;
+
+/// A word of a text.
+#[derive(Debug)]
+struct Token {
+    stem: String,
+    /// Its place, where it has one.
+    at: Option<usize>,
+}
+
+/// The words of a catalogue.
+#[derive(Debug)]
+pub struct Words {
+    /// Name, brand, category, description of each product.
+    texts: BTreeMap<ProductId, [Text; 4]>,
+    /// How many products have a word.
+    frequency: BTreeMap<String, usize>,
+    stems: HashSet<String>,
+}
+
+impl Words {
+    /// Reads the texts of all products.
+    pub fn of(products: &[Product]) -> Self {
+        let mut found = Self { texts: BTreeMap::new(), frequency: BTreeMap::new(), stems: HashSet::new() };
+        for p in products {
+            let one = |text: Option<&String>| vec![text.map(|t| words(t)).unwrap_or_default()];
+            let category = p.category.iter().map(|level| words(level)).collect();
+            let texts = [one(Some(&p.name)), one(p.brand.as_ref()), category, one(p.description.as_ref())];
+            let distinct: HashSet<&String> = texts.iter().flatten().flatten().collect();
+            for word in distinct {
+                found.stems.insert(stem(word));
+                *found.frequency.entry(word.clone()).or_default() += 1;
+            }
+            let [name, brand, category, description] = texts;
+            let all = usize::MAX;
+            let placed =
+                [placed(&name, all), placed(&brand, all), placed(&category, all), placed(&description, PLACES)];
+            found.texts.insert(p.id, placed);
+        }
+        found
+    }
+
+    /// How well a product matches a text; `None` when it does not.
+    pub fn score(&self, search: &Search, product: &Product) -> Option<i64> {
+        let texts = self.texts.get(&product.id)?;
+        let found: Vec<Option<Match<'_>>> = search.0.iter().map(|word| best_match(word, texts)).collect();
+        let matched: Vec<&Match<'_>> = found.iter().flatten().collect();
+        if matched.is_empty() || matched.len() < search.0.len().div_ceil(2) {
+            return None;
+        }
+        let points: usize = matched.iter().map(|m| m.points()).sum();
+        let closeness: usize = matched.windows(2).map(|pair| closeness(pair[0], pair[1], texts)).sum();
+        let brevity = 255 - norm(texts[0].len());
+        let packed = (matched.len() << 24) | (points << 16) | (closeness << 8) | brevity;
+        Some(i64::try_from(packed).expect("a small number"))
+    }
+
+    /// Finds out what the words of a text stand for in this catalogue.
+    pub fn search(&self, text: &str) -> Search {
+        let all = words(text);
+        let mut distinct: Vec<String> = Vec::new();
+        for word in &all {
+            if !distinct.contains(word) {
+                distinct.push(word.clone());
+            }
+        }
+        distinct.truncate(MAX_WORDS);
+        let expanded = (0..distinct.len()).map(|n| self.expand(&distinct, n, all.last())).collect();
+        Search(expanded)
+    }
+
+    fn expand(&self, all: &[String], n: usize, last: Option<&String>) -> Vec<Variants> {
+        let word = &all[n];
+        let exact = vec![stem(word)];
+        let completions = match last {
+            Some(last) if last == word => self.most_frequent(|w| w.starts_with(word.as_str())),
+            _ => Vec::new(),
+        };
+        let known = self.stems.contains(&exact[0]) || !completions.is_empty();
+        let before = n.checked_sub(1).map(|m| format!("{}{word}", all[m]));
+        let after = all.get(n + 1).map(|next| format!("{word}{next}"));
+        let joined = before.into_iter().chain(after).map(|w| stem(&w)).filter(|s| self.stems.contains(s)).collect();
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        if !known && !has_digit(word) {
+            one = self.misspelt(word, 4, 1);
+            two = if one.is_empty() { self.misspelt(word, 8, 2) } else { Vec::new() };
+        }
+        let mut variants: Vec<Variants> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
+        for (class, stems) in [exact, completions, joined, one, two].into_iter().enumerate() {
+            let stems: Vec<String> = stems.into_iter().filter(|s| seen.insert(s.clone())).collect();
+            let pairs = if class == COMPOUND { taken_apart(word) } else { Vec::new() };
+            variants.push(Variants { class, stems, pairs });
+        }
+        variants
+    }
+
+    fn misspelt(&self, word: &str, letters: usize, distance: usize) -> Vec<String> {
+        if word.chars().count() < letters {
+            return Vec::new();
+        }
+        self.most_frequent(|w| !has_digit(w) && strsim::osa_distance(w, word) == distance)
+    }
+
+    /// The stems of the words that most products have of those wanted.
+    fn most_frequent(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut found: Vec<_> = self.frequency.iter().filter(|(word, _)| wanted(word)).collect();
+        // Stable: equal counts stay in the order of the words.
+        found.sort_by(|a, b| b.1.cmp(a.1));
+        found.into_iter().take(MAX_VARIANTS).map(|(word, _)| stem(word)).collect()
+    }
+}
+
+fn has_digit(word: &str) -> bool {
+    word.chars().any(char::is_numeric)
+}
+
+/// The place of every word; levels lie far apart.
+fn placed(levels: &[Vec<String>], places: usize) -> Text {
+    let mut at = 0;
+    let mut text = Vec::new();
+    for level in levels {
+        for (n, word) in level.iter().enumerate() {
+            at += 1;
+            text.push(Token { stem: stem(word), at: (n < places).then_some(at) });
+        }
+        at += FAR;
+    }
+    text
+}
+
+/// The number of joined words among the classes: exact, prefix, compound, typo, two typos.
+const COMPOUND: usize = 2;
+
+/// What a word stands for in one class.
+#[derive(Debug)]
+struct Variants {
+    class: usize,
+    stems: Vec<String>,
+    /// Stems that must follow each other.
+    pairs: Vec<(String, String)>,
+}
+
+/// A text to look for, with all that its words stand for.
+#[derive(Debug)]
+pub struct Search(Vec<Vec<Variants>>);
+
+/// How a word is matched best.
+struct Match<'a> {
+    by: &'a Variants,
+    text: usize,
+}
+
+impl Match<'_> {
+    /// 20 for an exact match in the name down to 1 for two typos in the description.
+    fn points(&self) -> usize {
+        (4 - self.by.class) * 4 + 4 - self.text
+    }
+
+    fn has(&self, stem: &String) -> bool {
+        self.by.stems.contains(stem) || self.by.pairs.iter().any(|(a, b)| a == stem || b == stem)
+    }
+
+    fn places(&self, texts: &[Text; 4]) -> Vec<usize> {
+        texts[self.text].iter().filter(|t| self.has(&t.stem)).filter_map(|t| t.at).collect()
+    }
+}
+
+fn best_match<'a>(word: &'a [Variants], texts: &[Text; 4]) -> Option<Match<'a>> {
+    let candidates = word.iter().flat_map(|by| (0..4).map(move |text| Match { by, text }));
+    candidates.into_iter().find(|m| {
+        let text = &texts[m.text];
+        let follows = |(a, b): &(String, String)| {
+            let adjacent = |x: &Token, y: &Token| x.at.zip(y.at).is_some_and(|(x, y)| y == x + 1);
+            text.windows(2).any(|w| w[0].stem == *a && w[1].stem == *b && adjacent(&w[0], &w[1]))
+        };
+        text.iter().any(|t| m.by.stems.contains(&t.stem)) || m.by.pairs.iter().any(follows)
+    })
+}
+
+/// 7 when the second word follows the first or both are one, 6 when it precedes it, one less for each word between.
+fn closeness(first: &Match<'_>, second: &Match<'_>, texts: &[Text; 4]) -> usize {
+    if first.text != second.text {
+        return 0;
+    }
+    let mut nearest = FAR;
+    for a in first.places(texts) {
+        for b in second.places(texts) {
+            let distance = if b >= a { b - a } else { a - b + 1 };
+            nearest = nearest.min(distance.max(1));
+        }
+    }
+    FAR - nearest
+}
+
+/// The ways to take a word apart: two letters or more on either side, or letters from digits.
+fn taken_apart(word: &str) -> Vec<(String, String)> {
+    let letters: Vec<char> = word.chars().collect();
+    let cut = |at: usize| -> (String, String) { (letters[..at].iter().collect(), letters[at..].iter().collect()) };
+    let allowed = |at: &usize| {
+        let (before, after) = (letters[at - 1], letters[*at]);
+        before.is_numeric() != after.is_numeric() || (*at >= 2 && letters.len() - at >= 2)
+    };
+    (1..letters.len()).filter(allowed).map(cut).map(|(a, b)| (stem(&a), stem(&b))).collect()
+}
+
+/// The length of a name as the score has it: in steps that double every eight, from 41 words on.
+fn norm(length: usize) -> usize {
+    let (mut id, mut bound, mut step) = (40, 40, 2);
+    if length <= id {
+        return length;
+    }
+    loop {
+        for _ in 0..8 {
+            if bound + step > length {
+                return id;
+            }
+            (id, bound) = (id + 1, bound + step);
+        }
+        step *= 2;
+    }
+}
