@@ -31,9 +31,9 @@ impl Documents {
     ///
     /// # Errors
     /// When `json` is not a product's.
-    pub fn read(&mut self, json: &[u8]) -> Result<(ProductId, TantivyDocument), serde_json::Error> {
+    pub fn read(&mut self, json: &[u8]) -> Result<TantivyDocument, serde_json::Error> {
         let product = Product::from_json(json)?;
-        Ok((product.id, self.make(&product, json)))
+        Ok(self.make(&product, json))
     }
 
     fn make(&mut self, p: &Product, json: &[u8]) -> TantivyDocument {

@@ -57,11 +57,25 @@ impl SegmentText<'_> {
         accept: &mut dyn FnMut(DocId) -> bool,
         push: &mut dyn FnMut(DocId, i64) -> i64,
     ) -> tantivy::Result<()> {
+        self.top_from(i64::MIN, accept, push)
+    }
+
+    /// [`Self::top`] with a score that is needed from the start, known from other segments: they are best searched from
+    /// the largest to the smallest.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn top_from(
+        &mut self,
+        threshold: i64,
+        accept: &mut dyn FnMut(DocId) -> bool,
+        push: &mut dyn FnMut(DocId, i64) -> i64,
+    ) -> tantivy::Result<()> {
         let (words, needed) = (self.words.len(), self.query.needed());
         if words == 0 {
             return Ok(());
         }
-        let mut page = Page { accept, push, threshold: i64::MIN };
+        let mut page = Page { accept, push, threshold };
         self.pass(Pass { least: words, most: words }, &mut page)?;
         if needed < words {
             self.pass(Pass { least: needed, most: words - 1 }, &mut page)?;

@@ -1,0 +1,206 @@
+//! Building a generation from nothing: all products by id, then the changes made meanwhile.
+//!
+//! The log's head is noted first. Whatever is written while the products are read has a later place in the log and
+//! is applied afterwards; applying what the products had already changes nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use haat_catalog::ports::{ChangeLog, ChangeLogError, ProductReader, StoreError};
+use haat_catalog::{Clock, ProductId, Seq};
+use tantivy::merge_policy::NoMergePolicy;
+use tokio_util::sync::CancellationToken;
+
+use super::generation::{Generation, Payload};
+use super::writer::{Effort, Writer};
+use crate::engine::view::View;
+
+/// How far a build has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Products in the new index.
+    pub done: u64,
+    /// Products in the store when the build began.
+    pub total: u64,
+    /// Whether all products were read and only the changes made meanwhile are left.
+    pub catching_up: bool,
+}
+
+/// Why a build ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Changes made meanwhile are gone from the log already.
+    #[error("the changes made meanwhile are no longer in the log")]
+    Overtaken,
+    /// The index cannot be written.
+    #[error("the index cannot be written: {0}")]
+    Index(#[from] tantivy::TantivyError),
+    /// Its folder cannot be written.
+    #[error("the index's folder cannot be written: {0}")]
+    Folder(#[from] std::io::Error),
+    /// It was told to.
+    #[error("it was stopped")]
+    Stopped,
+}
+
+impl From<ChangeLogError> for BuildError {
+    fn from(e: ChangeLogError) -> Self {
+        match e {
+            ChangeLogError::Compacted { .. } => Self::Overtaken,
+            ChangeLogError::Store(e) => Self::Store(e),
+        }
+    }
+}
+
+/// Where products and changes come from, and who asks.
+#[derive(Clone)]
+pub struct Source {
+    /// The products.
+    pub reader: Arc<dyn ProductReader>,
+    /// The changes.
+    pub log: Arc<dyn ChangeLog>,
+    /// The time that the log notes of its followers.
+    pub clock: Arc<dyn Clock>,
+    /// The name by which the log knows this follower.
+    pub follower: String,
+}
+
+/// A generation that was built.
+pub struct Built {
+    /// The generation.
+    pub generation: Arc<Generation>,
+    /// Its state.
+    pub view: Arc<View>,
+    /// Every change up to this one is in.
+    pub seq: Seq,
+    /// The product that change was about.
+    pub last: Option<ProductId>,
+}
+
+/// A build under way.
+pub struct Build<'a> {
+    /// Where from.
+    pub source: Source,
+    /// Where to: a generation without a product.
+    pub generation: Arc<Generation>,
+    /// Threads and memory.
+    pub effort: Effort,
+    /// Products, or changes, read at once.
+    pub batch: u32,
+    /// Told how far it has come.
+    pub progress: &'a (dyn Fn(Progress) + Send + Sync),
+    /// Given unfinished states now and then, so that there is something to list; none are made without it.
+    pub publish: Option<&'a (dyn Fn(Arc<View>) + Send + Sync)>,
+    /// Ends it.
+    pub stop: CancellationToken,
+}
+
+/// How often unfinished states are published, at first; each takes longer to come than the one before.
+const FIRST_STATE: Duration = Duration::from_secs(1);
+/// How often the log is told that it is still being followed.
+const NOTE_EVERY: Duration = Duration::from_secs(20);
+
+impl Build<'_> {
+    /// Builds.
+    ///
+    /// # Errors
+    /// [`BuildError`]; what was written so far is of no use then.
+    pub async fn run(&self) -> Result<Built, BuildError> {
+        let from = self.source.log.head().await?;
+        self.note(from).await?;
+        let total = self.source.reader.count().await?;
+        let generation = Arc::clone(&self.generation);
+        let effort = self.effort;
+        // No merges: the segments are large, and what is left to merge the follower merges in its own time.
+        let writer = blocking(move || Writer::open(&generation, effort, Box::new(NoMergePolicy))).await?;
+        let (writer, done) = self.products(writer, from, total).await?;
+        self.changes(writer, from, Progress { done, total, catching_up: true }).await
+    }
+
+    async fn note(&self, at: Seq) -> Result<(), StoreError> {
+        self.source.log.follow(&self.source.follower, at, self.source.clock.now()).await
+    }
+
+    /// Adds all products; the next ones are read while those before are added.
+    async fn products(&self, mut writer: Writer, from: Seq, total: u64) -> Result<(Writer, u64), BuildError> {
+        let mut done = 0;
+        let (mut noted, mut published, mut pause) = (Instant::now(), Instant::now(), FIRST_STATE);
+        let mut next = self.scan(None);
+        loop {
+            let products = next.await.map_err(|e| StoreError::Internal(e.to_string()))??;
+            let Some(last) = products.last().map(|p| p.id) else { return Ok((writer, done)) };
+            next = self.scan(Some(last));
+            done += products.len() as u64;
+            writer = blocking(move || writer.add(&products).map(|()| writer)).await?;
+            (self.progress)(Progress { done, total, catching_up: false });
+            if self.stop.is_cancelled() {
+                next.abort();
+                return Err(BuildError::Stopped);
+            }
+            if noted.elapsed() > NOTE_EVERY {
+                self.note(from).await?;
+                noted = Instant::now();
+            }
+            if let Some(publish) = self.publish
+                && published.elapsed() > pause
+            {
+                let view;
+                (writer, view) = self.commit(writer, Payload::new(Seq(0), false, None)).await?;
+                publish(view);
+                (published, pause) = (Instant::now(), pause * 3);
+            }
+        }
+    }
+
+    fn scan(
+        &self,
+        after: Option<ProductId>,
+    ) -> tokio::task::JoinHandle<Result<Vec<haat_catalog::ports::StoredProduct>, StoreError>> {
+        let (reader, batch) = (Arc::clone(&self.source.reader), self.batch);
+        tokio::spawn(async move { reader.scan(after, batch).await })
+    }
+
+    /// Applies the changes made since `seq` until there are no more.
+    async fn changes(&self, mut writer: Writer, from: Seq, progress: Progress) -> Result<Built, BuildError> {
+        let (mut seq, mut last) = (from, None);
+        let mut view;
+        (writer, view) = self.commit(writer, Payload::new(seq, false, last)).await?;
+        loop {
+            (self.progress)(progress);
+            let page = self.source.log.read(seq, self.batch).await?;
+            let Some(newest) = page.changes.last() else {
+                (_, view) = self.commit(writer, Payload::new(seq, true, last)).await?;
+                return Ok(Built { generation: Arc::clone(&self.generation), view, seq, last });
+            };
+            (seq, last) = (newest.seq, Some(newest.id));
+            let known = Arc::clone(&view);
+            writer = blocking(move || writer.apply(&page.changes, &known).map(|()| writer)).await?;
+            (writer, view) = self.commit(writer, Payload::new(seq, false, last)).await?;
+            if self.stop.is_cancelled() {
+                return Err(BuildError::Stopped);
+            }
+        }
+    }
+
+    async fn commit(&self, mut writer: Writer, payload: Payload) -> Result<(Writer, Arc<View>), BuildError> {
+        let generation = Arc::clone(&self.generation);
+        blocking(move || {
+            writer.commit(payload)?;
+            let view = Arc::new(generation.view(None)?);
+            Ok((writer, view))
+        })
+        .await
+        .map_err(BuildError::Index)
+    }
+}
+
+/// Runs what blocks off the asynchronous threads; a panic there is a fault of the index.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> tantivy::Result<T> + Send + 'static,
+) -> tantivy::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(tantivy::TantivyError::ErrorInThread(e.to_string())))
+}

@@ -1,0 +1,409 @@
+//! The follower: the one writer of the index. It reads the change log in batches, applies them, shows searches the
+//! new state, and sees to it that the index is built anew when it is absent, damaged, another database's, or so far
+//! behind that the log no longer tells what it missed.
+//!
+//! While the index is built anew, the one in use goes on being followed and served if it can be.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use haat_catalog::ports::ChangeLogError;
+use haat_catalog::{Change, Seq};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::build::{Build, BuildError, Built, Progress, Source, blocking};
+use super::folder::Folder;
+use super::generation::{Generation, Payload, empty_view};
+use super::index::{Index, IndexOptions, Last};
+use super::merging::Tiers;
+use super::writer::Writer;
+use crate::engine::view::View;
+
+/// A generation in use.
+pub struct Live {
+    /// The generation.
+    pub generation: Arc<Generation>,
+    /// Its state.
+    pub view: Arc<View>,
+    /// Every change up to this one is in.
+    pub seq: Seq,
+    last: Last,
+    writer: Option<Writer>,
+    /// Whether it can still be followed; what cannot is served until it is replaced.
+    followed: bool,
+}
+
+impl Live {
+    /// A generation as it was found or built.
+    pub fn new(generation: Arc<Generation>, view: Arc<View>, seq: Seq, last: Last) -> Self {
+        Self { generation, view, seq, last, writer: None, followed: true }
+    }
+}
+
+/// What following came to.
+enum Step {
+    /// There may be more to read at once.
+    More,
+    /// Nothing new.
+    Idle,
+    /// Changes were applied, which took so long.
+    Applied(Duration),
+    /// The index is of no use any more.
+    Lost(&'static str, Keep),
+    /// The store or the disk failed; to be tried again.
+    Failed(String),
+}
+
+/// Whether what is there may be listed from while a new index is built.
+#[derive(PartialEq, Eq)]
+enum Keep {
+    Serving,
+    Nothing,
+}
+
+/// How long to wait.
+enum Pause {
+    /// So long.
+    Least(Duration),
+    /// So long, or until somebody says that there is something to do.
+    UnlessNudged(Duration),
+}
+
+/// Keeps an index in step with its log.
+pub struct Follower {
+    index: Arc<Index>,
+    live: Option<Live>,
+    build: Option<JoinHandle<Result<Built, BuildError>>>,
+    stop: CancellationToken,
+    /// Where the log's head was when it was first seen: an index that has come so far is ready.
+    goal: Option<Seq>,
+    failures: u32,
+    noted: Option<Instant>,
+    checked: Instant,
+    /// A look at the files' checksums, under way.
+    inspection: Option<JoinHandle<Option<PathBuf>>>,
+    /// Whether the files were looked at since the start.
+    inspected: bool,
+}
+
+/// How often the log is told how far this follower has come.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether somebody asks for a rebuild.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// The longest wait after failures.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// The longest pause after a batch: what is written meanwhile is visible well within a second.
+const LONGEST_PAUSE: Duration = Duration::from_millis(300);
+
+impl Follower {
+    /// A follower that goes on where `live` ends.
+    pub fn new(index: Arc<Index>, live: Option<Live>) -> Self {
+        Self {
+            index,
+            live,
+            build: None,
+            stop: CancellationToken::new(),
+            goal: None,
+            failures: 0,
+            noted: None,
+            checked: Instant::now(),
+            inspection: None,
+            inspected: false,
+        }
+    }
+
+    /// Follows until `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        if self.live.is_none() {
+            self.start_build("there is none to begin with");
+        }
+        while !shutdown.is_cancelled() {
+            let pause = self.turn().await;
+            let index = Arc::clone(&self.index);
+            let (length, nudgeable) = match pause {
+                Pause::Least(length) => (length, false),
+                Pause::UnlessNudged(length) => (length, true),
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(length) => {}
+                () = index.nudged.notified(), if nudgeable => {}
+            }
+        }
+        self.stop.cancel();
+        if let Some(build) = self.build.take() {
+            let _ = build.await;
+        }
+        // A writer waits for its threads when it is dropped.
+        let live = self.live.take();
+        let _ = tokio::task::spawn_blocking(move || drop(live)).await;
+    }
+
+    /// One round; gives how long to wait before the next.
+    async fn turn(&mut self) -> Pause {
+        self.look_around().await;
+        if self.build.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.finish_build().await;
+        }
+        let step = self.follow().await;
+        let idle = self.index.options.poll_interval;
+        if !matches!(step, Step::Failed(_)) {
+            self.failures = 0;
+        }
+        match step {
+            Step::More => Pause::Least(Duration::ZERO),
+            Step::Idle => Pause::UnlessNudged(idle),
+            // Under steady writing a third of the time at most goes into following.
+            Step::Applied(took) => Pause::Least((took * 2).min(LONGEST_PAUSE)),
+            Step::Lost(why, keep) => {
+                self.lose(why, keep);
+                Pause::UnlessNudged(idle)
+            }
+            Step::Failed(why) => Pause::Least(self.back_off(&why)),
+        }
+    }
+
+    fn back_off(&mut self, why: &str) -> Duration {
+        if self.failures == 0 {
+            tracing::warn!(error = why, "the index cannot follow for now and is served as it is");
+        }
+        self.failures = self.failures.saturating_add(1);
+        let pause = self.index.options.poll_interval.max(Duration::from_millis(50)) * 2_u32.pow(self.failures.min(8));
+        pause.min(LONGEST_BACKOFF)
+    }
+
+    /// Looks after what is neither following nor building: requests for a rebuild, suspicions of damage.
+    async fn look_around(&mut self) {
+        if self.checked.elapsed() >= CHECK_EVERY {
+            self.checked = Instant::now();
+            if self.index.folder.take_request() {
+                self.start_build("it was asked for");
+            }
+        }
+        if self.inspection.as_ref().is_some_and(JoinHandle::is_finished)
+            && let Some(inspection) = self.inspection.take()
+            && let Ok(Some(file)) = inspection.await
+            // What is replaced already need not be given up.
+            && self.live.as_ref().is_some_and(|live| file.starts_with(&live.generation.path))
+        {
+            tracing::error!(file = %file.display(), "the index is damaged");
+            self.lose("it is damaged", Keep::Serving);
+        }
+        if self.build.is_some() || self.inspection.is_some() {
+            return;
+        }
+        let first_time = !self.inspected && self.index.caught_up.load(Ordering::Acquire);
+        if let Some(live) = &self.live
+            && (self.index.suspect.swap(false, Ordering::AcqRel) || first_time)
+        {
+            self.inspected = true;
+            let generation = Arc::clone(&live.generation);
+            self.inspection = Some(tokio::task::spawn_blocking(move || generation.damaged_file()));
+        }
+    }
+
+    /// Gives the index in use up.
+    fn lose(&mut self, why: &'static str, keep: Keep) {
+        if let Some(live) = &mut self.live {
+            live.followed = false;
+            live.writer = None;
+        }
+        self.index.caught_up.store(false, Ordering::Release);
+        if keep == Keep::Nothing
+            && let Ok(view) = empty_view()
+        {
+            self.live = None;
+            self.index.publish(Arc::new(view), Seq(0), false);
+        }
+        self.start_build(why);
+    }
+
+    fn start_build(&mut self, why: &'static str) {
+        if self.build.is_some() {
+            return;
+        }
+        tracing::info!(why, "building the index anew");
+        let index = Arc::clone(&self.index);
+        let (empty, stop) = (self.live.is_none(), self.stop.clone());
+        self.build = Some(tokio::spawn(async move { build(index, empty, stop).await }));
+    }
+
+    /// Puts a generation that was built into use, or begins again if it was not.
+    async fn finish_build(&mut self) {
+        let Some(build) = self.build.take() else { return };
+        let built = match build.await {
+            Ok(Ok(built)) => built,
+            Ok(Err(e)) => return self.build_failed(&e.to_string()).await,
+            Err(e) => return self.build_failed(&e.to_string()).await,
+        };
+        if let Err(e) = self.index.folder.switch(&built.generation.path) {
+            return self.build_failed(&e.to_string()).await;
+        }
+        tracing::info!(products = built.view.num_docs(), seq = built.seq.0, "the index was built anew");
+        let old = self.live.replace(Live::new(built.generation, built.view, built.seq, built.last));
+        // Searches must not go back in time: what the old one had followed further the new one catches up first.
+        if let Some(old) = old.filter(|old| old.followed) {
+            let goal = old.seq;
+            self.goal = Some(self.goal.map_or(goal, |g| g.max(goal)));
+            while self.live.as_ref().is_some_and(|live| live.seq < goal) {
+                if !matches!(self.catch_up().await, Step::More | Step::Applied(_)) {
+                    break;
+                }
+            }
+            let _ = tokio::task::spawn_blocking(move || drop(old)).await;
+        }
+        if let Some(live) = &self.live {
+            self.index.publish(Arc::clone(&live.view), live.seq, true);
+            if let Err(e) = self.index.folder.clean(Some(&live.generation.path)) {
+                tracing::warn!(error = %e, "old generations of the index could not be removed");
+            }
+        }
+        self.inspected = true;
+    }
+
+    async fn build_failed(&mut self, why: &str) {
+        let pause = self.back_off(why);
+        tokio::select! {
+            () = self.stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        self.start_build("the last attempt failed");
+    }
+
+    /// One batch of changes.
+    async fn follow(&mut self) -> Step {
+        let step = self.catch_up().await;
+        let Some(live) = self.live.as_ref().filter(|live| live.followed) else { return step };
+        if matches!(step, Step::More | Step::Applied(_)) || live.seq > self.index.state().seq {
+            self.index.publish(Arc::clone(&live.view), live.seq, true);
+        }
+        if self.goal.is_some_and(|goal| live.seq >= goal) {
+            self.index.caught_up.store(true, Ordering::Release);
+        }
+        self.note().await;
+        step
+    }
+
+    /// Tells the log how far this follower has come, now and then. Not while a new index is built: that one follows
+    /// from where it began.
+    async fn note(&mut self) {
+        let due = self.noted.is_none_or(|at| at.elapsed() >= NOTE_EVERY);
+        let Some(live) = self.live.as_ref().filter(|_| due && self.build.is_none()) else { return };
+        let source = &self.index.source;
+        if source.log.follow(&source.follower, live.seq, source.clock.now()).await.is_ok() {
+            self.noted = Some(Instant::now());
+        }
+    }
+
+    /// Reads and applies one batch, without showing it to searches.
+    async fn catch_up(&mut self) -> Step {
+        let Some(live) = self.live.as_mut().filter(|live| live.followed) else { return Step::Idle };
+        let source = &self.index.source;
+        if self.goal.is_none()
+            && let Err(step) = same_database(&self.index, live).await
+        {
+            return step;
+        }
+        let page = match source.log.read(live.seq, self.index.options.batch).await {
+            Ok(page) => page,
+            Err(ChangeLogError::Compacted { .. }) => return Step::Lost("it was away for too long", Keep::Serving),
+            Err(ChangeLogError::Store(e)) => return Step::Failed(e.to_string()),
+        };
+        if page.head < live.seq {
+            return Step::Lost("it is ahead of the database, which must be another one", Keep::Nothing);
+        }
+        self.index.head.store(page.head.0, Ordering::Release);
+        self.goal.get_or_insert(page.head);
+        let Some(newest) = page.changes.last() else {
+            // Everything up to the head was looked at: places without a change are passed as well.
+            live.seq = page.head;
+            return Step::Idle;
+        };
+        let (seq, last) = (newest.seq, Some(newest.id));
+        let full = page.changes.len() >= self.index.options.batch as usize;
+        let began = Instant::now();
+        match apply(live, page.changes, Payload::new(seq, true, last), &self.index.options).await {
+            Ok(()) if full => Step::More,
+            Ok(()) => Step::Applied(began.elapsed()),
+            Err(e) => {
+                // The files may be what is wrong: they are looked at before the next attempt.
+                self.index.suspect.store(true, Ordering::Release);
+                Step::Failed(e.to_string())
+            }
+        }
+    }
+}
+
+/// Applies a batch and commits it. After a failure the writer is opened anew from the last commit.
+async fn apply(live: &mut Live, changes: Vec<Change>, payload: Payload, options: &IndexOptions) -> tantivy::Result<()> {
+    let writer = live.writer.take();
+    let (generation, view, effort) = (Arc::clone(&live.generation), Arc::clone(&live.view), options.follow_effort());
+    let done = blocking(move || {
+        let mut writer = match writer {
+            Some(writer) => writer,
+            None => Writer::open(&generation, effort, Box::new(Tiers::default()))?,
+        };
+        writer.apply(&changes, &view)?;
+        writer.commit(payload)?;
+        let view = Arc::new(generation.view(Some(&view))?);
+        Ok((writer, view))
+    });
+    let (writer, view) = done.await?;
+    live.writer = Some(writer);
+    live.view = view;
+    (live.seq, live.last) = (payload.seq, payload.last);
+    Ok(())
+}
+
+/// Whether the log tells the same story up to where the index has come. Where that place is gone from the log, it
+/// cannot be told, and is believed.
+async fn same_database(index: &Index, live: &Live) -> Result<(), Step> {
+    let (Some(last), Some(before)) = (live.last, live.seq.0.checked_sub(1)) else { return Ok(()) };
+    if before == 0 {
+        return Ok(());
+    }
+    match index.source.log.read(Seq(before), 1).await {
+        Ok(page) => match page.changes.first() {
+            Some(change) if change.seq == live.seq && change.id != last => {
+                Err(Step::Lost("it was made from another database", Keep::Nothing))
+            }
+            _ => Ok(()),
+        },
+        Err(ChangeLogError::Compacted { .. }) => Ok(()),
+        Err(ChangeLogError::Store(e)) => Err(Step::Failed(e.to_string())),
+    }
+}
+
+/// Builds a new generation. With nothing else to list from, its unfinished states are listed from.
+async fn build(index: Arc<Index>, empty: bool, stop: CancellationToken) -> Result<Built, BuildError> {
+    let publish = |view: Arc<View>| index.publish(view, Seq(0), false);
+    let progress = |p: Progress| tracing::debug!(done = p.done, total = p.total, "building the index");
+    let publish: Option<&(dyn Fn(Arc<View>) + Send + Sync)> = if empty { Some(&publish) } else { None };
+    build_into(&index.folder, index.source.clone(), index.options.batch, &progress, publish, stop).await
+}
+
+/// Builds a new generation in `folder`; of one that fails nothing is left.
+///
+/// # Errors
+/// [`BuildError`].
+pub async fn build_into(
+    folder: &Folder,
+    source: Source,
+    batch: u32,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+    publish: Option<&(dyn Fn(Arc<View>) + Send + Sync)>,
+    stop: CancellationToken,
+) -> Result<Built, BuildError> {
+    let path = folder.add()?;
+    let place = path.clone();
+    let generation = Arc::new(blocking(move || Generation::create(&place)).await?);
+    let effort = IndexOptions::rebuild_effort();
+    let built = Build { source, generation, effort, batch, progress, publish, stop }.run().await;
+    if built.is_err() {
+        let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(path)).await;
+    }
+    built
+}

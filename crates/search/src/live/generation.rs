@@ -1,0 +1,206 @@
+//! One generation of the index: a tantivy index with what its last commit says of itself.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use haat_catalog::{ProductId, Seq};
+use serde::{Deserialize, Serialize};
+use tantivy::directory::MmapDirectory;
+use tantivy::index::{SegmentComponent, SegmentMeta};
+use tantivy::schema::Schema;
+use tantivy::store::Compressor;
+use tantivy::tokenizer::TextAnalyzer;
+use tantivy::{Index, IndexReader, IndexSettings, ReloadPolicy};
+
+use crate::engine::view::View;
+use crate::schema::{Fields, SCHEMA_VERSION, TOKENIZER, Tokens, schema};
+
+/// What a commit says of the index as it is with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    /// The schema's version.
+    pub schema: u32,
+    /// Every change up to this one is in.
+    pub seq: Seq,
+    /// Whether the whole catalogue is in; false while it is built.
+    pub complete: bool,
+    /// The product that the change at `seq` was about: if the log says otherwise, it is another database's.
+    pub last: Option<ProductId>,
+}
+
+impl Payload {
+    /// Of an index with the present schema.
+    pub fn new(seq: Seq, complete: bool, last: Option<ProductId>) -> Self {
+        Self { schema: SCHEMA_VERSION, seq, complete, last }
+    }
+}
+
+/// Why a generation cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// It was written with other fields.
+    #[error("it was written by another version of Haat")]
+    Foreign,
+    /// It never held the whole catalogue.
+    #[error("it was not finished")]
+    Unfinished,
+    /// Files are missing or are not what they should be.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+}
+
+impl From<tantivy::TantivyError> for Unusable {
+    fn from(e: tantivy::TantivyError) -> Self {
+        Self::Damaged(e.to_string())
+    }
+}
+
+/// A generation.
+pub struct Generation {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Tantivy's side of it.
+    pub index: Index,
+    /// The schema's fields.
+    pub fields: Fields,
+    reader: IndexReader,
+}
+
+/// How many decompressed blocks of documents each segment keeps at hand: a page of neighbours shares them.
+const CACHED_BLOCKS: usize = 8;
+
+impl Generation {
+    /// An empty one in an empty folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn create(path: &Path) -> tantivy::Result<Self> {
+        let (schema, fields) = schema();
+        let settings = IndexSettings {
+            docstore_compression: Compressor::Lz4,
+            // Compressing on the indexing thread: with as many threads as cores one more only gets in the way.
+            docstore_compress_dedicated_thread: false,
+            ..IndexSettings::default()
+        };
+        let index = Index::create(MmapDirectory::open(path)?, schema, settings)?;
+        Self::with(path, index, fields)
+    }
+
+    /// The one in `path`, and what its last commit says.
+    ///
+    /// # Errors
+    /// When it cannot be used. Reading damaged files may well panic inside tantivy; that is reported as damage.
+    pub fn open(path: &Path) -> Result<(Self, Payload), Unusable> {
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::try_open(path)));
+        opened.unwrap_or_else(|_| Err(Unusable::Damaged("its files contradict each other".to_owned())))
+    }
+
+    fn try_open(path: &Path) -> Result<(Self, Payload), Unusable> {
+        let (expected, fields): (Schema, Fields) = schema();
+        let directory = MmapDirectory::open(path).map_err(|e| Unusable::Damaged(e.to_string()))?;
+        let index = Index::open(directory)?;
+        let payload = index.load_metas()?.payload.ok_or(Unusable::Unfinished)?;
+        let payload: Payload = serde_json::from_str(&payload).map_err(|e| Unusable::Damaged(e.to_string()))?;
+        if payload.schema != SCHEMA_VERSION || index.schema() != expected {
+            return Err(Unusable::Foreign);
+        }
+        if !payload.complete {
+            return Err(Unusable::Unfinished);
+        }
+        let generation = Self::with(path, index, fields)?;
+        // Opens every file and every column.
+        generation.view(None)?;
+        Ok((generation, payload))
+    }
+
+    fn with(path: &Path, index: Index, fields: Fields) -> tantivy::Result<Self> {
+        register(&index);
+        let reader = index
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .doc_store_cache_num_blocks(CACHED_BLOCKS)
+            .try_into()?;
+        Ok(Self { path: path.to_owned(), index, fields, reader })
+    }
+
+    /// The state as of the last commit.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub fn view(&self, previous: Option<&View>) -> tantivy::Result<View> {
+        self.reader.reload()?;
+        View::open(self.reader.searcher(), self.fields, previous)
+    }
+
+    /// The first of its files whose contents are not what was written.
+    pub fn damaged_file(&self) -> Option<PathBuf> {
+        let broken = self.index.load_metas().ok()?.segments.into_iter().find_map(|segment| {
+            let file = components(&segment).map(|c| self.path.join(segment.relative_path(c))).find(|f| !is_sound(f));
+            file.map(|file| (segment.id(), file))
+        });
+        let (id, file) = broken?;
+        // A segment that was merged away meanwhile has lost its files rightly.
+        let metas = self.index.load_metas();
+        metas.map_or(true, |metas| metas.segments.iter().any(|s| s.id() == id)).then_some(file)
+    }
+}
+
+fn components(segment: &SegmentMeta) -> impl Iterator<Item = SegmentComponent> {
+    use SegmentComponent::{Delete, FastFields, FieldNorms, Positions, Postings, Store, Terms};
+    let delete = segment.has_deletes().then_some(Delete);
+    [Postings, Positions, Terms, Store, FastFields, FieldNorms].into_iter().chain(delete)
+}
+
+/// Gives the index the tokenizer that its fields name.
+pub fn register(index: &Index) {
+    index.tokenizers().register(TOKENIZER, TextAnalyzer::from(Tokens::default()));
+}
+
+/// An index without a file and without a product.
+///
+/// # Errors
+/// Never in practice: nothing is read.
+pub fn empty_view() -> tantivy::Result<View> {
+    let (schema, fields) = schema();
+    let index = Index::create_in_ram(schema);
+    register(&index);
+    View::open(index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?.searcher(), fields, None)
+}
+
+/// Whether a file's contents have the checksum in its footer. Read with plain reads: mapped into memory, the whole
+/// index would count as the process's memory from then on.
+fn is_sound(path: &Path) -> bool {
+    checksums(path).is_ok_and(|(stored, computed)| stored == computed)
+}
+
+/// The footer's checksum and that of the contents. A tantivy file ends in a JSON object, its length and a number.
+fn checksums(path: &Path) -> io::Result<(u64, u64)> {
+    const TAIL: u64 = 8;
+    let bad = || io::Error::new(io::ErrorKind::InvalidData, "no footer");
+    let mut file = File::open(path)?;
+    let len = file.metadata()?.len();
+    let mut tail = [0; TAIL as usize];
+    file.seek(SeekFrom::Start(len.checked_sub(TAIL).ok_or_else(bad)?))?;
+    file.read_exact(&mut tail)?;
+    let [a, b, c, d, ..] = tail;
+    let footer_len = u64::from(u32::from_le_bytes([a, b, c, d]));
+    let body = len.checked_sub(TAIL + footer_len).filter(|_| footer_len < 50_000).ok_or_else(bad)?;
+    let mut footer = vec![0; footer_len as usize];
+    file.seek(SeekFrom::Start(body))?;
+    file.read_exact(&mut footer)?;
+    let footer: serde_json::Value = serde_json::from_slice(&footer)?;
+    let stored = footer.get("crc").and_then(serde_json::Value::as_u64).ok_or_else(bad)?;
+    file.seek(SeekFrom::Start(0))?;
+    let mut hasher = crc32fast::Hasher::new();
+    let mut rest = file.take(body);
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let n = rest.read(&mut buffer)?;
+        if n == 0 {
+            return Ok((stored, u64::from(hasher.finalize())));
+        }
+        hasher.update(buffer.get(..n).unwrap_or_default());
+    }
+}

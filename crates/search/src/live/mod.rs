@@ -1,0 +1,13 @@
+//! The living index: kept in its [`folder`], written by one [`follow`]er of the change log, built anew when it has to
+//! be ([`build`]), read by any number of searches ([`index`]) that a few at a time are let in ([`admission`]).
+
+pub mod admission;
+pub mod build;
+pub mod folder;
+pub mod follow;
+pub mod generation;
+pub mod index;
+pub mod merging;
+pub mod rebuild;
+pub mod verify;
+pub mod writer;

@@ -1,0 +1,167 @@
+//! `haat index verify`: holds the index against SQL, product by product, byte by byte.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use haat_catalog::ports::{ChangeLog, ChangeLogError, IndexError, ProductReader, StoredProduct};
+use haat_catalog::{Product, ProductId, Seq};
+use tantivy::{DocAddress, TantivyDocument};
+
+use super::build::{Progress, blocking};
+use super::folder::Folder;
+use super::generation::{Generation, Payload};
+use super::index::internal;
+use super::writer::locate;
+use crate::document::json_of;
+use crate::engine::bits::Bits;
+use crate::engine::docset::damaged;
+use crate::engine::view::View;
+
+/// What a comparison found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// Every change up to this one should be in the index.
+    pub seq: Seq,
+    /// Products in the index.
+    pub documents: u64,
+    /// Products in SQL.
+    pub products: u64,
+    /// Products that the index lacks.
+    pub missing: Vec<ProductId>,
+    /// Products that only the index has.
+    pub surplus: Vec<ProductId>,
+    /// Products that are another in the index.
+    pub different: Vec<ProductId>,
+    /// Products that differ because they changed after `seq`: no fault.
+    pub pending: u64,
+}
+
+impl VerifyReport {
+    /// Whether the index is right.
+    pub fn is_clean(&self) -> bool {
+        self.missing.is_empty() && self.surplus.is_empty() && self.different.is_empty()
+    }
+}
+
+/// Products read at once.
+const BATCH: u32 = 2_000;
+
+/// Compares the index in `dir` with SQL. It only reads, and works beside a running server.
+///
+/// # Errors
+/// When there is no index, it is damaged, or the store fails.
+pub async fn verify(
+    dir: &Path,
+    reader: Arc<dyn ProductReader>,
+    log: Arc<dyn ChangeLog>,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<VerifyReport, IndexError> {
+    let (view, seq) = open(dir)?;
+    let view = Arc::new(view);
+    let mut report = VerifyReport { seq, documents: view.num_docs(), ..VerifyReport::default() };
+    let total = reader.count().await.map_err(internal)?;
+    let mut seen: Vec<Bits> = view.segments.iter().map(|s| Bits::empty(s.max_doc())).collect();
+    let mut after = None;
+    loop {
+        let products = reader.scan(after, BATCH).await.map_err(internal)?;
+        let Some(last) = products.last().map(|p| p.id) else { break };
+        after = Some(last);
+        report.products += products.len() as u64;
+        let view = Arc::clone(&view);
+        let compared = blocking(move || compare(&view, &products, &mut seen).map(|found| (found, seen)));
+        let found;
+        (found, seen) = compared.await.map_err(internal)?;
+        report.missing.extend(found.missing);
+        report.different.extend(found.different);
+        progress(Progress { done: report.products, total: total.max(report.products), catching_up: false });
+    }
+    let view_again = Arc::clone(&view);
+    report.surplus = blocking(move || unseen(&view_again, &seen)).await.map_err(internal)?;
+    let changed = changed_since(log.as_ref(), seq).await?;
+    for found in [&mut report.missing, &mut report.surplus, &mut report.different] {
+        let before = found.len();
+        found.retain(|id| !changed.contains(id));
+        report.pending += (before - found.len()) as u64;
+    }
+    Ok(report)
+}
+
+/// The state of the index and how far it has come. A server may replace the generation or commit in between.
+fn open(dir: &Path) -> Result<(View, Seq), IndexError> {
+    const ATTEMPTS: usize = 5;
+    let folder = Folder::open(dir).map_err(internal)?;
+    let mut failure = "there is no index".to_owned();
+    for _ in 0..ATTEMPTS {
+        let Some(path) = folder.current() else { continue };
+        let opened = Generation::open(&path).map_err(|e| e.to_string()).and_then(|(generation, payload)| {
+            let view = generation.view(None).map_err(|e| e.to_string())?;
+            let now = generation.index.load_metas().map_err(|e| e.to_string())?.payload.unwrap_or_default();
+            let same = serde_json::from_str::<Payload>(&now).is_ok_and(|now| now == payload);
+            if same { Ok((view, payload.seq)) } else { Err("it is written all the time".to_owned()) }
+        });
+        match opened {
+            Ok(opened) => return Ok(opened),
+            Err(e) => failure = e,
+        }
+    }
+    Err(IndexError::Internal(failure))
+}
+
+#[derive(Default)]
+struct Compared {
+    missing: Vec<ProductId>,
+    different: Vec<ProductId>,
+}
+
+fn compare(view: &View, products: &[StoredProduct], seen: &mut [Bits]) -> tantivy::Result<Compared> {
+    let mut found = Compared::default();
+    for product in products {
+        let Some((segment, doc)) = locate(view, product.id)? else {
+            found.missing.push(product.id);
+            continue;
+        };
+        if let Some(seen) = seen.get_mut(segment) {
+            seen.insert(doc);
+        }
+        if document(view, segment, doc)? != product.document {
+            found.different.push(product.id);
+        }
+    }
+    Ok(found)
+}
+
+fn document(view: &View, segment: usize, doc: u32) -> tantivy::Result<bytes::Bytes> {
+    let segment = view.segments.get(segment).ok_or_else(|| damaged("a segment is missing"))?;
+    let stored: TantivyDocument = view.searcher.doc(DocAddress::new(segment.number, doc))?;
+    json_of(&view.fields, &stored).ok_or_else(|| damaged("a document is missing"))
+}
+
+/// The products of the index that SQL did not have.
+fn unseen(view: &View, seen: &[Bits]) -> tantivy::Result<Vec<ProductId>> {
+    let mut found = Vec::new();
+    for (i, (segment, seen)) in view.segments.iter().zip(seen).enumerate() {
+        for doc in (0..segment.max_doc()).filter(|&doc| segment.is_alive(doc) && !seen.contains(doc)) {
+            let id = ProductId::from_bytes(segment.columns.id(doc).to_be_bytes());
+            // A second document of a product whose first one was seen is surplus as well.
+            let stored = document(view, i, doc)?;
+            found.push(Product::from_json(&stored).map_or(id, |p| p.id));
+        }
+    }
+    Ok(found)
+}
+
+/// The products that changed after `seq`.
+async fn changed_since(log: &dyn ChangeLog, mut seq: Seq) -> Result<HashSet<ProductId>, IndexError> {
+    let mut changed = HashSet::new();
+    loop {
+        let page = match log.read(seq, BATCH).await {
+            Ok(page) => page,
+            Err(e @ ChangeLogError::Compacted { .. }) => return Err(internal(e)),
+            Err(ChangeLogError::Store(e)) => return Err(internal(e)),
+        };
+        let Some(last) = page.changes.last() else { return Ok(changed) };
+        seq = last.seq;
+        changed.extend(page.changes.iter().map(|c| c.id));
+    }
+}
