@@ -57,6 +57,9 @@ pub async fn run(bench: &Bench, requests: usize, seconds: u64) -> anyhow::Result
         println!("{line}");
         writeln!(rows, "{line}")?;
     }
+    let deep = keyset(&mut sql, requests).await?;
+    let title = "the same page by keyset on (price, id)";
+    writeln!(rows, "| {title} | {} | {} | — | {} |", ms(&deep, 0.5), ms(&deep, 0.99), deep.len())?;
     section.table(&rows);
     section.note(format!("one connection, MariaDB with `{}`, all data in its buffers", SETTINGS.join(" ")));
     section.note("the deep page by `OFFSET`; facets are three `GROUP BY` and the page; search is `FULLTEXT` in boolean mode, all words".to_owned());
@@ -108,6 +111,19 @@ fn translate(ask: &Ask) -> Statements {
         }
     }
     Statements { page, total: Some(format!("SELECT COUNT(*) FROM product WHERE {filter}")) }
+}
+
+/// Pages around the ten-thousandth as a client would ask for them that kept the last price and id of the page before.
+async fn keyset(sql: &mut MySqlConnection, n: usize) -> anyhow::Result<Latencies> {
+    let edges = format!("SELECT price, id FROM product ORDER BY price, id LIMIT {n} OFFSET 199979");
+    let rows = sqlx::raw_sql(AssertSqlSafe(edges)).fetch_all(&mut *sql).await?;
+    let mut pages = Vec::new();
+    for row in rows {
+        let (price, id): (i64, u64) = (row.try_get(0)?, row.try_get(1)?);
+        let after = format!("price >= {price} AND (price > {price} OR (price = {price} AND id > {id}))");
+        pages.push(vec![format!("SELECT document FROM product WHERE {after} ORDER BY price, id LIMIT 20")]);
+    }
+    time(sql, pages.iter().map(Vec::as_slice), Duration::from_secs(30)).await
 }
 
 /// Times groups of statements, one group after the other, until the time is up.

@@ -149,7 +149,9 @@ mod tests {
         for class in Class::ALL {
             let make = || {
                 let mut random = ChaCha8Rng::seed_from_u64(7);
-                (0..100).map(|_| class.mistype("Creme Bathing Soap - For Hands & Body", &mut random)).collect::<Vec<_>>()
+                (0..100)
+                    .map(|_| class.mistype("Creme Bathing Soap - For Hands & Body", &mut random))
+                    .collect::<Vec<_>>()
             };
             assert_eq!(make(), make());
             let typed: Vec<String> = make().into_iter().flatten().collect();
