@@ -1,0 +1,55 @@
+//! Around every request. [`outer`] is one layer, so that a request passes one boxed future and not seven; what it
+//! does stands in a file each.
+
+mod access_log;
+mod limits;
+mod panic;
+mod request_id;
+mod security;
+pub(crate) mod timeout;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode, header};
+use tracing::Instrument;
+
+use crate::problem::{PROBLEM_JSON, Problem};
+use crate::state::SharedApp;
+use access_log::AccessLog;
+use request_id::RequestId;
+
+/// Id, log, limits, panics, problems and headers, in this order from the outside in.
+pub(crate) async fn outer(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+    let id = RequestId::of(request.headers(), &*app.services.ids);
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let log = AccessLog::begin(&id, &method, route.as_ref().map_or("none", MatchedPath::as_str));
+    let docs = request.uri().path().starts_with("/docs");
+    let answered = match limits::check(&request, &app.options) {
+        Ok(()) => panic::caught(next.run(request)).instrument(log.span()).await,
+        Err(problem) => problem.into_response(),
+    };
+    let mut response = finish(answered, &method, &app.options.errors_url, &id, &log);
+    security::protect(response.headers_mut(), docs);
+    id.name(response.headers_mut());
+    log.end(&response);
+    response
+}
+
+/// Gives problems their body, and answers `OPTIONS` where a method was refused.
+fn finish(mut response: Response, method: &Method, errors_url: &str, id: &RequestId, log: &AccessLog) -> Response {
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    if method == Method::OPTIONS && response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        // The router adds `Allow` to what its fallback for methods answers (RFC 9110 §9.3.7).
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    if let Some(cause) = problem.cause() {
+        log.cause(problem.code(), cause);
+    }
+    *response.body_mut() = Body::from(problem.render(errors_url, id.as_str()));
+    response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response
+}

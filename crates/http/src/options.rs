@@ -1,0 +1,109 @@
+//! What the binary decides: the parts behind the API and its limits.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use haat_catalog::ports::{ChangeLog, Health, ListingIndex, ProductReader, ProductWriter};
+use haat_catalog::{Clock, Ids};
+use haat_transfer::Uploads;
+
+/// The parts that the API stands on.
+#[derive(Clone)]
+pub struct Services {
+    /// Single products.
+    pub reader: Arc<dyn ProductReader>,
+    /// Writes.
+    pub writer: Arc<dyn ProductWriter>,
+    /// The change feed.
+    pub changes: Arc<dyn ChangeLog>,
+    /// Listings, searches and suggestions.
+    pub index: Arc<dyn ListingIndex>,
+    /// Imports.
+    pub uploads: Arc<Uploads>,
+    /// What `/readyz` asks besides the index.
+    pub health: Vec<Arc<dyn Health>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids of products and of requests.
+    pub ids: Arc<dyn Ids>,
+}
+
+/// Who may write.
+#[derive(Clone, PartialEq, Eq)]
+pub enum WriteAccess {
+    /// Whoever reaches the server under a loopback name, from a program or from a page of the same site. Only for
+    /// servers that are bound to loopback.
+    Open,
+    /// Whoever has this token.
+    Token(String),
+}
+
+impl fmt::Debug for WriteAccess {
+    /// Without the token, so that no log line ever has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "Open",
+            Self::Token(_) => "Token(…)",
+        })
+    }
+}
+
+/// Limits and texts of the API.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// Who may write.
+    pub write_access: WriteAccess,
+    /// The largest body of a write, in bytes.
+    pub max_body_bytes: usize,
+    /// The largest body of an import, in bytes as they are sent.
+    pub max_import_bytes: u64,
+    /// The longest query string, in bytes.
+    pub max_query_bytes: usize,
+    /// The most header fields of a request.
+    pub max_headers: usize,
+    /// The most time for a request, and for the gaps between the pieces of an import's body.
+    pub request_timeout: Duration,
+    /// The most time that a listing waits for `min_seq`.
+    pub min_seq_wait: Duration,
+    /// The most time for a request's head to arrive, and for a connection to stand idle.
+    pub header_read_timeout: Duration,
+    /// The most connections at a time; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// The most time for requests in flight to be answered once shutdown began.
+    pub drain_timeout: Duration,
+    /// `Cache-Control` of listings, suggestions and products.
+    pub cache_control: String,
+    /// The base of a problem's `type`; `#` and the code follow.
+    pub errors_url: String,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            write_access: WriteAccess::Open,
+            max_body_bytes: 1024 * 1024,
+            max_import_bytes: 4 * 1024 * 1024 * 1024,
+            max_query_bytes: 8 * 1024,
+            max_headers: 100,
+            request_timeout: Duration::from_secs(30),
+            min_seq_wait: Duration::from_secs(2),
+            header_read_timeout: Duration::from_secs(10),
+            max_connections: 10_000,
+            drain_timeout: Duration::from_secs(30),
+            cache_control: "public, max-age=0, must-revalidate".to_owned(),
+            errors_url: "/docs/errors".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_in_no_debug_text() {
+        let options = HttpOptions { write_access: WriteAccess::Token("s3cret".into()), ..HttpOptions::default() };
+        assert!(!format!("{options:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,57 @@
+//! The map of the API: every path, and what stands in front of it.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use bytes::Bytes;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::middleware::{outer, timeout};
+use crate::openapi;
+use crate::options::{HttpOptions, Services};
+use crate::problem::{Code, Problem};
+use crate::routes::{changes, docs, health, imports, item, listing, suggest, write};
+use crate::state::{App, SharedApp};
+
+/// What is answered within `request_timeout`.
+pub(crate) fn bounded() -> OpenApiRouter<SharedApp> {
+    OpenApiRouter::default()
+        .routes(routes!(listing::list, write::create))
+        .routes(routes!(item::get, write::put, write::patch, write::delete))
+        .routes(routes!(suggest::suggest))
+        .routes(routes!(imports::get))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(docs::openapi))
+        .route("/docs", get(docs::page))
+        .route("/docs/{name}", get(docs::asset))
+}
+
+/// What lasts as long as its body or its reader does, and bounds its own silences.
+pub(crate) fn streaming() -> OpenApiRouter<SharedApp> {
+    OpenApiRouter::default().routes(routes!(imports::submit)).routes(routes!(changes::changes))
+}
+
+/// The whole API, ready to be served.
+pub fn router(services: Services, options: &HttpOptions) -> Router {
+    let document = Bytes::from(openapi::to_json());
+    let app = App::new(services, options.clone(), document);
+    let (bounded, _) = bounded().split_for_parts();
+    let (streaming, _) = streaming().split_for_parts();
+    bounded
+        .layer(from_fn_with_state(app.clone(), timeout::within))
+        .merge(streaming)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_this_method)
+        .layer(from_fn_with_state(app.clone(), outer))
+        .with_state(app)
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(Code::NotFound, Code::NotFound.about())
+}
+
+async fn not_this_method() -> Problem {
+    Problem::new(Code::MethodNotAllowed, Code::MethodNotAllowed.about())
+}

@@ -1,0 +1,63 @@
+//! `GET /v1/products`: listing and search. Answered from the index alone.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use haat_catalog::Query;
+use http::{HeaderValue, header};
+
+use crate::answer::{HAAT_INDEX, NO_STORE, caching, link, page};
+use crate::extract::parameters::Parameters;
+use crate::extract::precondition::IfNoneMatch;
+use crate::openapi::parameters::{ListingParameters, ReadHeaders};
+use crate::openapi::schema;
+use crate::problem::Problem;
+use crate::state::SharedApp;
+
+pub(crate) const PATH: &str = "/v1/products";
+
+/// List and search products
+///
+/// Filters of one name are alternatives, filters of different names must all hold. Unknown parameters are refused.
+/// Paging through `page.next` while others write neither skips nor repeats a product whose sort values stay the same.
+///
+/// Any attribute is a filter: `attr.NAME=VALUE`, for example `attr.grain=long`. A value matches an attribute's text,
+/// number or boolean as it is written in JSON, or any item of a list.
+#[utoipa::path(
+    get, path = PATH, operation_id = "listProducts", tag = "products",
+    params(ListingParameters, ReadHeaders),
+    responses(
+        (status = 200, description = "A page of products.", body = schema::Listing, headers(
+            ("ETag" = String, description = "Strong entity tag of these bytes"),
+            ("Cache-Control" = String, description = "As configured; `no-store` while the index is incomplete"),
+            ("Link" = String, description = "The next and the previous page (RFC 8288), where there are any"),
+            ("Haat-Index" = String, description = "`building` while the index is incomplete"),
+            ("Cache-Status" = String, description = "The layer that answered (RFC 9211)"),
+            ("Age" = u64, description = "Seconds since the answer was made"),
+            ("Vary" = String, description = "`Accept-Encoding`"),
+        )),
+        (status = 304, description = "The client has this page already (`If-None-Match`)."),
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<SharedApp>,
+    parameters: Parameters,
+    known: IfNoneMatch,
+) -> Result<Response, Problem> {
+    let query = Arc::new(Query::parse(parameters.for_listing())?);
+    let found = app.services.index.list(Arc::clone(&query), app.options.min_seq_wait).await?;
+    let body = Bytes::from(page::render(&found, &query));
+    // An incomplete page must not outlive the gap that it was read from.
+    let cache_control = if found.complete { &app.cache_control } else { &NO_STORE };
+    let mut response = caching::answer(&known, &caching::tag_of(&body), cache_control, body);
+    let headers = response.headers_mut();
+    if let Some(links) = link::pages(PATH, parameters.pairs(), found.next.as_deref(), found.prev.as_deref()) {
+        headers.insert(header::LINK, links);
+    }
+    if !found.complete {
+        headers.insert(HAAT_INDEX, HeaderValue::from_static("building"));
+    }
+    Ok(response)
+}

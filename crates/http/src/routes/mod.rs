@@ -1,0 +1,10 @@
+//! One file per resource: handlers with their parameters, answers and OpenAPI annotations.
+
+pub(crate) mod changes;
+pub(crate) mod docs;
+pub(crate) mod health;
+pub(crate) mod imports;
+pub(crate) mod item;
+pub(crate) mod listing;
+pub(crate) mod suggest;
+pub(crate) mod write;

@@ -1,0 +1,201 @@
+//! One connection, from its first byte to its end.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use std::{convert::Infallible, pin::Pin};
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::bare::BareAnswers;
+use super::socket::Socket;
+use crate::options::HttpOptions;
+use crate::state::Draining;
+
+/// The largest head that is read at all. Beyond it the protocol library refuses; below it our own limits do.
+const MAX_HEAD: usize = 64 * 1024;
+/// How many streams a client may have open on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+/// What is buffered of an answer on one HTTP/2 stream.
+const STREAM_BUFFER: usize = 64 * 1024;
+/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
+const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+/// How long a connection that was told to go may take to do so.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What all connections share.
+pub(super) struct Served {
+    router: Router,
+    builder: Builder<TokioExecutor>,
+    bare: Arc<BareAnswers>,
+    idle: Duration,
+    shutdown: CancellationToken,
+    abort: CancellationToken,
+}
+
+impl Served {
+    pub fn new(router: Router, options: &HttpOptions, shutdown: CancellationToken, abort: CancellationToken) -> Self {
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(options.header_read_timeout)
+            // Somewhat more than we accept, so that it is our limit that refuses, with a problem.
+            .max_headers(options.max_headers.saturating_mul(2).saturating_add(16))
+            .max_buf_size(MAX_HEAD);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(MAX_HEAD as u32)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_send_buf_size(STREAM_BUFFER)
+            .keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1);
+        let bare = Arc::new(BareAnswers::new(options.errors_url.clone()));
+        Self { router, builder, bare, idle: options.header_read_timeout, shutdown, abort }
+    }
+
+    /// Serves a connection until either side ends it, it stands idle for too long, or the server drains.
+    pub async fn run(&self, stream: TcpStream) {
+        let stream = Arc::new(stream);
+        let activity = Arc::new(Activity::default());
+        let socket = TokioIo::new(Socket::new(Arc::clone(&stream), Arc::clone(&self.bare)));
+        let (router, shutdown, busy) = (self.router.clone(), self.shutdown.clone(), Arc::clone(&activity));
+        let service =
+            service_fn(move |request| answer(router.clone(), Draining(shutdown.clone()), request, busy.clone()));
+        {
+            let mut connection = pin!(self.builder.serve_connection(socket, service));
+            let mut ending: Option<Instant> = None;
+            let mut draining = false;
+            loop {
+                let wake = ending.unwrap_or_else(|| activity.idle_at(self.idle));
+                tokio::select! {
+                    result = connection.as_mut() => {
+                        if let Err(error) = result {
+                            tracing::debug!(%error, "connection ended");
+                        }
+                        break;
+                    }
+                    () = self.abort.cancelled() => return,
+                    () = self.shutdown.cancelled(), if !draining => {
+                        draining = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    () = sleep_until(wake) => {
+                        if ending.is_some() && activity.is_idle() {
+                            return;
+                        }
+                        if activity.idle_at(self.idle) <= Instant::now() {
+                            // HTTP/2 clients are told (GOAWAY) and may finish what they just began.
+                            connection.as_mut().graceful_shutdown();
+                            ending = Some(Instant::now() + GOODBYE);
+                        } else {
+                            ending = None;
+                        }
+                    }
+                }
+            }
+        }
+        super::socket::linger(&stream, &self.abort).await;
+    }
+}
+
+async fn answer(
+    router: Router,
+    draining: Draining,
+    mut request: Request<Incoming>,
+    activity: Arc<Activity>,
+) -> Result<Response<Tracked>, Infallible> {
+    let busy = Busy::begin(activity);
+    request.extensions_mut().insert(draining);
+    let response = router.oneshot(request.map(Body::new)).await?;
+    Ok(response.map(|body| Tracked { body, _busy: busy }))
+}
+
+/// Whether anything is going on, and since when nothing is.
+#[derive(Default)]
+struct Activity(Mutex<Going>);
+
+struct Going {
+    requests: usize,
+    idle_since: Instant,
+}
+
+impl Default for Going {
+    fn default() -> Self {
+        Self { requests: 0, idle_since: Instant::now() }
+    }
+}
+
+impl Activity {
+    fn with<T>(&self, f: impl FnOnce(&mut Going) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.with(|going| going.requests == 0)
+    }
+
+    /// When the connection will have been idle for `limit`; while it is busy, not before that from now.
+    fn idle_at(&self, limit: Duration) -> Instant {
+        self.with(|going| if going.requests == 0 { going.idle_since } else { Instant::now() }) + limit
+    }
+}
+
+/// A request from its head to the last byte of its answer.
+struct Busy(Arc<Activity>);
+
+impl Busy {
+    fn begin(activity: Arc<Activity>) -> Self {
+        activity.with(|going| going.requests += 1);
+        Self(activity)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.with(|going| {
+            going.requests -= 1;
+            going.idle_since = Instant::now();
+        });
+    }
+}
+
+/// An answer's body, which keeps its connection busy until it is sent or dropped.
+struct Tracked {
+    body: Body,
+    _busy: Busy,
+}
+
+impl HttpBody for Tracked {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

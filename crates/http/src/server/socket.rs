@@ -1,0 +1,158 @@
+//! The socket as the protocol library sees it: writes that stall have an end, answers that the library makes by
+//! itself are given a problem as body, and closing leaves time for the answer to arrive.
+
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::bare::BareAnswers;
+
+/// How long a client may leave an answer unread.
+pub(super) const STALL: Duration = Duration::from_secs(30);
+/// How long, and how much, is still read of a client that was answered before it had sent everything.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+
+/// One side of a connection. The stream is shared with [`linger`], which comes after the protocol library.
+pub(super) struct Socket {
+    stream: Arc<TcpStream>,
+    bare: Arc<BareAnswers>,
+    /// What replaces an answer of the library and is still to be written.
+    replaced: Vec<u8>,
+    /// Runs while a write waits for the client.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Socket {
+    pub fn new(stream: Arc<TcpStream>, bare: Arc<BareAnswers>) -> Self {
+        Self { stream, bare, replaced: Vec::new(), stalled: None }
+    }
+
+    /// Writes by `attempt` once the stream can be written to; an error once it could not for [`STALL`].
+    fn poll_io(
+        &mut self,
+        cx: &mut Context<'_>,
+        attempt: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.stream.poll_write_ready(cx)? {
+                Poll::Ready(()) => match attempt(&self.stream) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    result => {
+                        self.stalled = None;
+                        return Poll::Ready(result);
+                    }
+                },
+                Poll::Pending => {
+                    let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL)));
+                    ready!(stalled.as_mut().poll(cx));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        }
+    }
+
+    /// Writes what replaces an answer.
+    fn poll_replaced(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.replaced.is_empty() {
+            let bytes = std::mem::take(&mut self.replaced);
+            let written = self.poll_io(cx, |stream| stream.try_write(&bytes));
+            self.replaced = bytes;
+            let written = ready!(written)?;
+            self.replaced.drain(..written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read_buf(buf) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result.map(|_| ())),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_replaced(cx))?;
+        if let Some(answer) = self.bare.replacement(buf) {
+            self.replaced = answer;
+            return Poll::Ready(Ok(buf.len()));
+        }
+        self.poll_io(cx, |stream| stream.try_write(buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match bufs {
+            // What the library answers by itself is a head alone: one buffer.
+            [only] => self.poll_write(cx, only),
+            _ => {
+                ready!(self.poll_replaced(cx))?;
+                self.poll_io(cx, |stream| stream.try_write_vectored(bufs))
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_replaced(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_replaced(cx))?;
+        Poll::Ready(shut_down_write(&self.stream))
+    }
+}
+
+fn shut_down_write(stream: &TcpStream) -> io::Result<()> {
+    match socket2::SockRef::from(stream).shutdown(Shutdown::Write) {
+        Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
+        result => result,
+    }
+}
+
+/// Reads on, for a while, what a client still sends. Closing with unread bytes makes the kernel reset the connection,
+/// and a reset can destroy the answer (a 413, say) before the client has read it.
+pub(super) async fn linger(stream: &TcpStream, abort: &CancellationToken) {
+    if shut_down_write(stream).is_err() {
+        return;
+    }
+    let deadline = Instant::now() + LINGER;
+    let mut left = LINGER_BYTES;
+    let mut scrap = vec![0; 16 * 1024];
+    while left > 0 {
+        let readable = tokio::select! {
+            () = abort.cancelled() => return,
+            readable = timeout(deadline.saturating_duration_since(Instant::now()), stream.readable()) => readable,
+        };
+        if !matches!(readable, Ok(Ok(()))) {
+            return;
+        }
+        match stream.try_read(&mut scrap) {
+            Ok(0) => return,
+            Ok(n) => left = left.saturating_sub(n),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}

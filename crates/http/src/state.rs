@@ -1,0 +1,51 @@
+//! What every handler can reach: the services, the options in the form requests need them, and the bounds on work
+//! that would otherwise queue without one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::options::{HttpOptions, Services};
+
+/// The most writes under way at a time. Each may hold a body of `max_body_bytes` and what it is parsed into, so this
+/// bounds memory; the store's own pool bounds what reaches the database.
+const MAX_WRITES: usize = 256;
+/// The most followers of the change feed (long polls and event streams) at a time.
+const MAX_FOLLOWERS: usize = 1_000;
+/// What goes for `Cache-Control` when the configured text is no header value.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("public, max-age=0, must-revalidate");
+
+/// The state of the router.
+pub(crate) struct App {
+    pub services: Services,
+    pub options: HttpOptions,
+    pub cache_control: HeaderValue,
+    pub writes: Arc<Semaphore>,
+    pub followers: Arc<Semaphore>,
+    /// The OpenAPI document, rendered once.
+    pub openapi: Bytes,
+}
+
+pub(crate) type SharedApp = Arc<App>;
+
+impl App {
+    pub fn new(services: Services, options: HttpOptions, openapi: Bytes) -> SharedApp {
+        let cache_control = HeaderValue::from_str(&options.cache_control).unwrap_or(REVALIDATE);
+        Arc::new(Self {
+            services,
+            options,
+            cache_control,
+            writes: Arc::new(Semaphore::new(MAX_WRITES)),
+            followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+            openapi,
+        })
+    }
+}
+
+/// Put into every request by the server loop: tells handlers that wait (long polls, event streams) that the server
+/// is shutting down.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Draining(pub CancellationToken);
