@@ -23,6 +23,12 @@ use crate::problem::Code;
 
 /// A page of a listing.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "data": [{"id": "019aa000-0000-7000-8000-000000000001", "sku": "G00000042", "name": "Basmati Rice",
+        "price": {"amount": 12900, "currency": "INR"}}],
+    "page": {"limit": 1, "next": "AQDy…", "prev": null}, "total": {"value": 27555, "relation": "eq"},
+    "facets": {"brand": [{"value": "Fresho", "count": 638}]}, "seq": 27555
+}))]
 pub(crate) struct Listing {
     /// The products, in order.
     data: Vec<ListedProduct>,
@@ -37,7 +43,7 @@ pub(crate) struct Listing {
     /// How far the index has come: every change up to this one is in the page.
     seq: u64,
     /// `building` while the index is incomplete; absent otherwise.
-    #[schema(required = false, nullable = false, inline)]
+    #[schema(required = false, nullable = false)]
     index: Building,
 }
 
@@ -60,7 +66,6 @@ pub(crate) struct Total {
     /// The number.
     value: u64,
     /// Always `eq`: the number is exact.
-    #[schema(inline)]
     relation: Exact,
 }
 

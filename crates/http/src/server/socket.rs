@@ -156,3 +156,40 @@ pub(super) async fn linger(stream: &TcpStream, abort: &CancellationToken) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    async fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        (Socket::new(Arc::new(server), Arc::new(BareAnswers::new("/e".into()))), client)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_given_up() {
+        let (mut socket, _client) = pair().await;
+        let piece = vec![b'x'; 1024 * 1024];
+        let error = loop {
+            if let Err(error) = socket.write_all(&piece).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_unchanged() {
+        use tokio::io::AsyncReadExt;
+        let (mut socket, mut client) = pair().await;
+        socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        socket.shutdown().await.unwrap();
+        let mut read = String::new();
+        client.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, "HTTP/1.1 200 OK\r\n\r\n");
+    }
+}

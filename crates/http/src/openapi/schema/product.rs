@@ -152,9 +152,9 @@ described! {
         .additional_properties(Some(AdditionalProperties::RefOr(RefOr::T(attribute_value()))))
         .build();
     /// What a client may write of a product. `null` counts as absent.
-    ProductInput => input(&["sku", "name", "price"], &[]);
+    ProductInput => input("What a client may write of a product; `null` counts as absent", &["sku", "name", "price"], &[]);
     /// The same without the sku, which the path says.
-    ProductReplacement => input(&["name", "price"], &["sku"]);
+    ProductReplacement => input("A product without the sku, which the path says; repeated, it must be the same", &["name", "price"], &["sku"]);
     /// A merge patch of a product.
     ProductPatch => patch();
     /// A product of a listing: with `fields` only those members, with `highlight` that one more.
@@ -197,8 +197,9 @@ fn product() -> Object {
 }
 
 /// The product with these members required, all others nullable, and without `left_out`.
-fn input(required: &[&str], left_out: &[&str]) -> Object {
+fn input(about: &str, required: &[&str], left_out: &[&str]) -> Object {
     let mut object = product();
+    object.description = Some(about.to_owned());
     object.example = Some(example_input(left_out));
     object.required = required.iter().map(|name| (*name).to_owned()).collect();
     object.properties.retain(|name, _| !left_out.contains(&name.as_str()));
@@ -213,7 +214,8 @@ fn input(required: &[&str], left_out: &[&str]) -> Object {
 }
 
 fn patch() -> Object {
-    let mut object = input(&["name", "price"], &["sku", "id"]);
+    let about = "What is to change: `null` removes a member, objects are merged, anything else replaces";
+    let mut object = input(about, &["name", "price"], &["sku", "id"]);
     object.required.clear();
     object.example = Some(json!({"stock": 5, "brand": null, "attributes": {"organic": true}}));
     object
@@ -221,6 +223,7 @@ fn patch() -> Object {
 
 fn listed() -> Object {
     let mut object = product();
+    object.description = Some("A product; with `fields` only those members".to_owned());
     object.required.clear();
     object.example = None;
     let marked = ObjectBuilder::new()
