@@ -82,34 +82,71 @@ fn write_all(
     gzip: bool,
     out: Box<dyn Write + Send>,
 ) -> Result<(), ExportError> {
-    let out = BufWriter::with_capacity(BUFFER_BYTES, out);
-    let out = if gzip { Out::Gzip(GzEncoder::new(out, Compression::default())) } else { Out::Plain(out) };
+    let out = Out::new(BufWriter::with_capacity(BUFFER_BYTES, out), gzip);
     let mut sheet = match format {
         Format::Ndjson => Sheet::Ndjson(out),
         Format::Csv => Sheet::csv(out)?,
     };
+    match fill(&mut sheet, &mut pages) {
+        Ok(true) => Ok(sheet.finish()?),
+        // The export was dropped, or failed: an output without its end shows that it is not whole.
+        Ok(false) => {
+            sheet.abandon();
+            Ok(())
+        }
+        Err(e) => {
+            sheet.abandon();
+            Err(e)
+        }
+    }
+}
+
+/// Writes the pages; tells whether the last one came.
+fn fill(sheet: &mut Sheet, pages: &mut mpsc::Receiver<Option<Vec<StoredProduct>>>) -> Result<bool, ExportError> {
     while let Some(page) = pages.blocking_recv() {
-        let Some(page) = page else { return Ok(sheet.finish()?) };
+        let Some(page) = page else { return Ok(true) };
         for product in page {
             sheet.write(&product)?;
         }
     }
-    // The export was dropped: an output without its end shows that it is none.
-    Ok(())
+    Ok(false)
 }
 
+type Output = BufWriter<Box<dyn Write + Send>>;
+
 enum Out {
-    Plain(BufWriter<Box<dyn Write + Send>>),
-    Gzip(GzEncoder<BufWriter<Box<dyn Write + Send>>>),
+    Plain(Output),
+    Gzip(GzEncoder<Severed>),
+}
+
+/// An output that can be taken away from an encoder, which would otherwise write its end when it is dropped.
+struct Severed(Option<Output>);
+
+impl Write for Severed {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.as_mut().map_or(Ok(buf.len()), |out| out.write(buf))
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), Output::flush)
+    }
 }
 
 impl Out {
+    fn new(out: Output, gzip: bool) -> Self {
+        if gzip { Self::Gzip(GzEncoder::new(Severed(Some(out)), Compression::default())) } else { Self::Plain(out) }
+    }
+
+    fn abandon(self) {
+        if let Self::Gzip(mut encoder) = self {
+            encoder.get_mut().0 = None;
+        }
+    }
+
     fn finish(self) -> io::Result<()> {
-        let mut out = match self {
-            Self::Plain(out) => out,
-            Self::Gzip(encoder) => encoder.finish()?,
-        };
-        out.flush()
+        match self {
+            Self::Plain(mut out) => out.flush(),
+            Self::Gzip(encoder) => encoder.finish()?.flush(),
+        }
     }
 }
 
@@ -154,6 +191,18 @@ impl Sheet {
             }
         }
         Ok(())
+    }
+
+    fn abandon(self) {
+        match self {
+            Self::Ndjson(out) => out.abandon(),
+            // What it has not passed on yet is of no use without the rest.
+            Self::Csv(writer) => {
+                if let Ok(out) = writer.into_inner() {
+                    out.abandon();
+                }
+            }
+        }
     }
 
     fn finish(self) -> io::Result<()> {

@@ -143,14 +143,14 @@ impl<'a> Run<'a> {
         let Batch { drafts, lines, new_ids, mut errors, failed, records, repeated, consumed } = batch;
         self.remember_again(repeated);
         let (records, failed) = (self.counts.records + records, self.counts.failed + failed);
-        let written = if drafts.is_empty() {
+        let checkpoint = self.checkpoint(records, failed);
+        let checkpointed = checkpoint.is_some();
+        let written = if drafts.is_empty() && !checkpointed {
             Written::Now(Vec::new())
         } else {
-            let checkpoint = self.checkpoint(records, failed);
             let now = self.clock.now();
             self.write(BatchRequest { drafts, new_ids, now, dry_run: self.spec.dry_run, checkpoint }).await?
         };
-        let carried = matches!(&written, Written::Now(outcomes) if !outcomes.is_empty()) && !self.spec.dry_run;
         match written {
             Written::Now(outcomes) => {
                 self.counts.records = records;
@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
         let news = !errors.is_empty();
         self.remember(errors);
         (self.observe)(&self.counts, consumed);
-        self.save(carried, news).await;
+        self.save(checkpointed, news).await;
         if self.counts.failed > self.spec.max_errors {
             let why = match self.spec.max_errors {
                 0 => "a record was refused, and not one may be".to_owned(),
@@ -254,8 +254,8 @@ impl<'a> Run<'a> {
     }
 
     /// Keeps in the job what its checkpoints do not: errors by line, and all progress of a dry run.
-    async fn save(&mut self, carried: bool, news: bool) {
-        let due = news || (!carried && self.saved_at.elapsed() >= SAVE_EVERY);
+    async fn save(&mut self, checkpointed: bool, news: bool) {
+        let due = news || (!checkpointed && self.saved_at.elapsed() >= SAVE_EVERY);
         let Some(tracker) = self.tracker.as_mut().filter(|_| due) else { return };
         tracker.job.counts = self.counts;
         tracker.job.errors.clone_from(&self.errors);

@@ -67,7 +67,10 @@ impl Decoder {
             created_at: present(o, "created_at").and_then(|v| self.timestamp(v, "/created_at")),
             sku: sku?,
             name: name?,
-            description: present(o, "description").and_then(|v| self.text(v, "/description", 0, limits::DESCRIPTION)),
+            // Empty is absent, as with labels: a spreadsheet cannot tell the two apart, and what it writes must come back.
+            description: present(o, "description")
+                .and_then(|v| self.text(v, "/description", 0, limits::DESCRIPTION))
+                .filter(|text| !text.is_empty()),
             brand: self.label(o, "brand"),
             category: present(o, "category").map(|v| self.category(v)).unwrap_or_default(),
             tags: present(o, "tags").map(|v| self.labels(v, "/tags", limits::LIST)).unwrap_or_default(),

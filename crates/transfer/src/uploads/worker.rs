@@ -59,11 +59,11 @@ impl Uploads {
     }
 
     /// Does something until it works.
-    async fn persist<T, E: std::fmt::Display>(
+    async fn persist<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
         &self,
         shutdown: &CancellationToken,
         failure: &str,
-        mut act: impl AsyncFnMut() -> Result<T, E>,
+        mut act: impl FnMut() -> F,
     ) -> Result<T, ShutDown> {
         let mut delay = FIRST_DELAY;
         loop {

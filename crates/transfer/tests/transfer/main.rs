@@ -1,0 +1,13 @@
+//! Imports and exports over a real SQLite store.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod csv_reading;
+mod exporting;
+mod groceries;
+mod gzipped;
+mod interruptions;
+mod mapping;
+mod market;
+mod ndjson_reading;
+mod robustness;
+mod uploads;
