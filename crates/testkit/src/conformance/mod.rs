@@ -1,1 +1,297 @@
 //! The promises of the store's ports, as functions that run against any implementation.
+//!
+//! Every function is one promise and takes a [`Subject`] over an empty store. [`store_conformance!`] makes a test of
+//! each, so that an implementation cannot forget one:
+//!
+//! ```ignore
+//! mod sqlite {
+//!     async fn stage() -> Stage { … }                     // Stage derefs to Subject
+//!     haat_testkit::store_conformance!(super::sqlite::stage);
+//! }
+//! ```
+
+pub mod batches;
+pub mod compaction;
+pub mod jobs;
+pub mod keys;
+pub mod log;
+pub mod reading;
+pub mod writing;
+
+use std::sync::Arc;
+
+use haat_catalog::ports::{ChangeLog, ImportJobs, ProductReader, ProductWriter};
+use haat_catalog::product::ProductKey;
+use haat_catalog::write::{
+    BatchOutcome, BatchRequest, Command, IdempotencyKey, Precondition, Receipt, WriteError, WriteRequest,
+};
+use haat_catalog::{Change, ChangePage, Draft, Product, ProductId, Seq, Sku, Timestamp};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::clock::test_id;
+
+/// Makes a test of every promise. `$stage` is a path to an async function that gives something that derefs to
+/// [`Subject`].
+#[macro_export]
+macro_rules! store_conformance {
+    ($stage:path) => {
+        $crate::store_conformance!(@modules $stage;
+            reading [
+                an_empty_store_has_nothing, a_product_is_found_by_id_and_by_sku, skus_are_compared_byte_by_byte,
+                scanning_gives_every_product_once_in_order_of_id, the_count_follows_every_write,
+            ]
+            writing [
+                a_created_product_is_stored_as_answered, a_second_create_of_a_sku_is_refused,
+                of_concurrent_creates_exactly_one_wins, an_id_of_another_product_is_refused,
+                put_creates_then_replaces, putting_the_same_again_changes_nothing, patch_changes_what_it_names,
+                a_patch_that_makes_no_valid_product_writes_nothing, delete_removes_and_a_second_delete_finds_nothing,
+                if_match_admits_the_current_version_alone, if_none_match_admits_only_new_products,
+                of_concurrent_updates_from_one_version_exactly_one_wins, no_concurrent_update_is_lost,
+                a_document_too_long_for_the_database_is_refused,
+            ]
+            keys [
+                the_same_request_twice_has_one_effect_and_one_answer, a_replay_tells_what_was_answered_then,
+                a_key_serves_one_request_only, keys_of_different_scopes_never_meet, a_failed_request_frees_its_key,
+                a_twin_in_flight_is_told_so, a_claim_of_a_dead_server_runs_out,
+                of_many_twins_at_once_one_has_an_effect, a_no_op_keeps_its_receipt, old_keys_are_forgotten,
+            ]
+            batches [
+                a_batch_creates_updates_and_leaves_alone, the_same_batch_twice_changes_nothing,
+                a_dry_run_tells_and_writes_nothing, ids_that_are_taken_are_refused_and_the_rest_is_written,
+                a_sku_twice_in_a_batch_is_refused_once, a_batch_keeps_ids_and_creation_times_of_an_export,
+                a_large_batch_of_awkward_size_is_written_whole, batches_and_single_writes_agree_on_what_is_the_same,
+                concurrent_batches_over_the_same_skus_all_succeed, an_empty_batch_is_nothing,
+            ]
+            log [
+                every_write_has_one_row_in_order, a_refused_write_has_no_row, reading_resumes_anywhere,
+                documents_are_as_of_now, the_head_is_the_last_change, deleted_and_made_again_is_told_in_order,
+                concurrent_writers_leave_no_gap_and_no_repeat,
+            ]
+            compaction [
+                the_newest_change_of_every_product_stays, the_newest_places_are_left_alone,
+                compaction_stays_behind_followers, followers_not_heard_of_are_not_waited_for,
+                old_deletions_go_and_raise_the_floor, compacting_twice_does_nothing_more,
+                a_product_changed_often_costs_one_row, compaction_and_writers_do_not_disturb_each_other,
+            ]
+            jobs [
+                a_job_is_kept_as_it_was_given, a_saved_job_moves, a_batch_moves_its_job_in_the_same_transaction,
+                a_dry_run_moves_its_job_too, a_batch_of_an_unknown_job_writes_nothing,
+                unfinished_jobs_are_given_oldest_first, finished_jobs_are_forgotten,
+            ]
+        );
+    };
+    (@modules $stage:path; $($module:ident [$($promise:ident),* $(,)?])*) => {
+        $(
+            mod $module {
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $promise() {
+                        let stage = $stage().await;
+                        $crate::conformance::$module::$promise(&stage).await;
+                    }
+                )*
+            }
+        )*
+    };
+}
+
+/// An implementation under test.
+#[derive(Clone)]
+pub struct Subject {
+    /// It as a reader.
+    pub reader: Arc<dyn ProductReader>,
+    /// It as a writer.
+    pub writer: Arc<dyn ProductWriter>,
+    /// Its change log.
+    pub log: Arc<dyn ChangeLog>,
+    /// Its import jobs.
+    pub jobs: Arc<dyn ImportJobs>,
+    /// Stands between the last statement of every writing transaction and its commit.
+    pub gate: Gate,
+}
+
+/// Holds transactions back before their commit while it is closed.
+#[derive(Clone)]
+pub struct Gate {
+    /// How many may still pass.
+    admits: watch::Sender<u64>,
+    waiting: watch::Sender<usize>,
+}
+
+impl Default for Gate {
+    /// An open gate.
+    fn default() -> Self {
+        Self { admits: watch::Sender::new(u64::MAX), waiting: watch::Sender::new(0) }
+    }
+}
+
+impl Gate {
+    /// Holds back who comes from now on.
+    pub fn close(&self) {
+        self.admits.send_replace(0);
+    }
+
+    /// Lets everybody go.
+    pub fn open(&self) {
+        self.admits.send_replace(u64::MAX);
+    }
+
+    /// Lets one through a closed gate, and waits until it is through.
+    pub async fn let_one_pass(&self) {
+        self.admits.send_modify(|n| *n += 1);
+        let _ = self.admits.subscribe().wait_for(|n| *n == 0).await;
+    }
+
+    /// What the store awaits before a commit.
+    pub async fn pass(&self) {
+        self.waiting.send_modify(|n| *n += 1);
+        let mut admits = self.admits.subscribe();
+        loop {
+            let _ = admits.wait_for(|n| *n > 0).await;
+            let admitted = self.admits.send_if_modified(|n| {
+                let admitted = *n > 0;
+                if admitted {
+                    // Counted out before it counts as admitted, so that nobody takes it for still waiting.
+                    self.waiting.send_modify(|waiting| *waiting -= 1);
+                }
+                if *n != u64::MAX {
+                    *n = n.saturating_sub(1);
+                }
+                admitted
+            });
+            if admitted {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a transaction stands at the closed gate.
+    pub async fn someone_waits(&self) {
+        let _ = self.waiting.subscribe().wait_for(|n| *n > 0).await;
+    }
+}
+
+/// Milliseconds of the moment at which the promises play.
+pub const NOON: i64 = 1_767_268_800_000;
+
+/// A moment so many seconds after [`NOON`].
+pub fn after_noon(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(NOON + seconds * 1000)
+}
+
+/// A draft with that sku and name, and `more` members.
+pub fn draft_with(sku: &str, name: &str, more: Value) -> Draft {
+    let mut value = json!({"sku": sku, "name": name, "price": {"amount": 12_900, "currency": "INR"}});
+    if let (Value::Object(all), Value::Object(more)) = (&mut value, more) {
+        all.extend(more);
+    }
+    Draft::from_json(&value).unwrap()
+}
+
+/// A draft with that sku and name.
+pub fn draft(sku: &str, name: &str) -> Draft {
+    draft_with(sku, name, json!({}))
+}
+
+/// The sku of that text.
+pub fn sku(text: &str) -> Sku {
+    Sku::new(text).unwrap()
+}
+
+/// A command at noon, without conditions. `id` becomes the product's should it be new.
+pub fn request(command: Command, id: u64) -> WriteRequest {
+    WriteRequest {
+        command,
+        precondition: Precondition::None,
+        idempotency: None,
+        now: after_noon(0),
+        new_id: test_id(id),
+    }
+}
+
+/// A create of that draft.
+pub fn create(draft: Draft, id: u64) -> WriteRequest {
+    request(Command::Create(Box::new(draft)), id)
+}
+
+/// A put of that draft.
+pub fn put(draft: Draft, id: u64) -> WriteRequest {
+    request(Command::Put(Box::new(draft)), id)
+}
+
+/// A merge patch of the product with that sku.
+pub fn patch(to: &str, patch: Value) -> WriteRequest {
+    request(Command::Patch { key: ProductKey::Sku(sku(to)), patch }, 0)
+}
+
+/// A deletion of the product with that sku.
+pub fn delete(what: &str) -> WriteRequest {
+    request(Command::Delete { key: ProductKey::Sku(sku(what)) }, 0)
+}
+
+/// An idempotency key with a request hash made of one byte.
+pub fn key(text: &str, hash: u8) -> Option<IdempotencyKey> {
+    Some(IdempotencyKey { scope: "tester".into(), key: text.into(), request_hash: [hash; 16] })
+}
+
+/// A batch at noon; ids are drawn from `first_id` on.
+pub fn batch(drafts: Vec<Draft>, first_id: u64) -> BatchRequest {
+    let new_ids = (first_id..).take(drafts.len()).map(test_id).collect();
+    BatchRequest { drafts, new_ids, now: after_noon(0), dry_run: false, checkpoint: None }
+}
+
+impl Subject {
+    /// Carries out a command that must succeed.
+    pub async fn done(&self, request: WriteRequest) -> Receipt {
+        self.writer.write(request).await.unwrap()
+    }
+
+    /// Carries out a command that must be refused.
+    pub async fn refused(&self, request: WriteRequest) -> WriteError {
+        self.writer.write(request).await.unwrap_err()
+    }
+
+    /// Carries out a batch that must succeed.
+    pub async fn batch(&self, request: BatchRequest) -> Vec<BatchOutcome> {
+        self.writer.write_batch(request).await.unwrap()
+    }
+
+    /// The product with that sku.
+    pub async fn product(&self, by: &str) -> Option<Product> {
+        let stored = self.reader.product(&ProductKey::Sku(sku(by))).await.unwrap()?;
+        let product = Product::from_json(&stored.document).unwrap();
+        assert_eq!((stored.id, &stored.sku, stored.version), (product.id, &product.sku, product.version));
+        Some(product)
+    }
+
+    /// A page of the log that must be readable.
+    pub async fn page(&self, after: u64, limit: u32) -> ChangePage {
+        self.log.read(Seq(after), limit).await.unwrap()
+    }
+
+    /// The whole log, of up to 10,000 changes. In one page: places below the floor are no places to go on from.
+    pub async fn changes(&self) -> Vec<Change> {
+        let page = self.page(0, 10_000).await;
+        assert!(page.changes.len() < 10_000);
+        page.changes
+    }
+
+    /// All products in order of id.
+    pub async fn products(&self) -> Vec<Product> {
+        let mut products: Vec<Product> = Vec::new();
+        loop {
+            let after = products.last().map(|product| product.id);
+            let page = self.reader.scan(after, 500).await.unwrap();
+            if page.is_empty() {
+                return products;
+            }
+            products.extend(page.iter().map(|stored| Product::from_json(&stored.document).unwrap()));
+        }
+    }
+}
+
+/// The ids of changes, in order.
+pub fn ids(changes: &[Change]) -> Vec<ProductId> {
+    changes.iter().map(|change| change.id).collect()
+}

@@ -1,0 +1,142 @@
+//! A database that hangs, dies and comes back: every call ends in time, and the store recovers by itself.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod stage;
+
+use std::time::{Duration, Instant};
+
+use haat_catalog::ports::StoreError;
+use haat_catalog::write::{Effect, WriteError};
+use haat_store::{MySqlOptions, StoreOptions, open};
+use haat_testkit::conformance::{after_noon, create, draft, key, put};
+use haat_testkit::servers::MariaDb;
+use stage::{Stage, mysql_options};
+use tokio::task::JoinSet;
+
+/// A store with short limits on a server of its own.
+async fn own_stage() -> (MariaDb, Stage) {
+    let server = MariaDb::start();
+    let database = server.create_database();
+    let options = MySqlOptions {
+        max_connections: 4,
+        acquire_timeout: Duration::from_secs(1),
+        query_timeout: Duration::from_secs(2),
+        ..mysql_options(&database)
+    };
+    let stage = Stage::over(StoreOptions::MySql(options), None).await;
+    (server, Stage { database: Some(database), ..stage })
+}
+
+/// Asks until there is an answer.
+async fn until_it_answers(stage: &Stage) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = stage.reader.count().await {
+        assert!(Instant::now() < deadline, "{error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_is_told_in_time_and_used_again_afterwards() {
+    let (server, stage) = own_stage().await;
+    stage.done(create(draft("A", "a"), 1)).await;
+    server.pause();
+    let mut calls = JoinSet::new();
+    for _ in 0..40 {
+        let reader = stage.subject.reader.clone();
+        calls.spawn(async move {
+            let asked = Instant::now();
+            (reader.scan(None, 1).await.map(|_| ()), asked.elapsed())
+        });
+    }
+    let health = stage.store.check();
+    assert!(health.await.is_err());
+    let limit = Duration::from_secs(1) + Duration::from_secs(2) * haat_store::BATCH_FACTOR + Duration::from_secs(2);
+    for (result, took) in calls.join_all().await {
+        let error = result.expect_err("the server hangs");
+        assert!(matches!(error, StoreError::Timeout(_) | StoreError::Unavailable(_)), "{error}");
+        assert!(took < limit, "took {took:?}");
+    }
+    server.resume();
+    until_it_answers(&stage).await;
+    stage.done(create(draft("B", "b"), 2)).await;
+    assert!(stage.store.check().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_is_used_again_and_has_what_it_acknowledged() {
+    let (server, stage) = own_stage().await;
+    let mut acknowledged = 0_u64;
+    for round in 0..3_u64 {
+        let mut tasks = JoinSet::new();
+        for n in 0..30 {
+            let id = 1 + round * 100 + n;
+            let (writer, request) = (stage.subject.writer.clone(), create(draft(&format!("S{id}"), "x"), id));
+            tasks.spawn(async move { writer.write(request).await });
+        }
+        // In the middle of it.
+        let first = tasks.join_next().await.unwrap().unwrap();
+        server.kill();
+        let results: Vec<_> = tasks.join_all().await.into_iter().chain([first]).collect();
+        let unavailable =
+            |e: &WriteError| matches!(e, WriteError::Store(StoreError::Unavailable(_) | StoreError::Timeout(_)));
+        assert!(results.iter().all(|r| r.as_ref().err().is_none_or(unavailable)), "{results:?}");
+        acknowledged += results.iter().filter(|r| r.is_ok()).count() as u64;
+        let down = stage.reader.count().await.unwrap_err();
+        assert!(matches!(down, StoreError::Unavailable(_)), "{down}");
+        server.restart();
+        until_it_answers(&stage).await;
+        assert!(stage.reader.count().await.unwrap() >= acknowledged);
+    }
+    let head = stage.log.head().await.unwrap();
+    assert_eq!(stage.changes().await.len() as u64, head.0, "products and log agree");
+    assert_eq!(stage.products().await.len() as u64, head.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_server_is_not_even_noticed_by_the_next_call() {
+    let (server, stage) = own_stage().await;
+    let mut busy = JoinSet::new();
+    for _ in 0..4 {
+        // Fills the pool with connections that the restart breaks.
+        let reader = stage.subject.reader.clone();
+        busy.spawn(async move { reader.count().await });
+    }
+    busy.join_all().await;
+    server.restart();
+    stage.done(create(draft("A", "a"), 1)).await;
+}
+
+/// A server that died left a claim behind; it runs out, and the request is then carried out.
+#[tokio::test]
+async fn a_claim_left_behind_runs_out() {
+    let stage = stage::mysql().await;
+    let left = after_noon(0).as_millis();
+    stage.database.as_ref().unwrap().execute(&format!(
+        "INSERT INTO idempotency_keys (scope, idem_key, request_hash, token, lease_until, used_at)
+         VALUES ('tester', 'k', X'01010101010101010101010101010101', 42, {}, {left})",
+        left + 60_000
+    ));
+    let at = |seconds| {
+        let mut request = put(draft("A", "a"), 1);
+        (request.idempotency, request.now) = (key("k", 1), after_noon(seconds));
+        request
+    };
+    assert!(matches!(stage.refused(at(59)).await, WriteError::KeyInFlight));
+    let receipt = stage.done(at(60)).await;
+    assert_eq!((receipt.effect, receipt.replayed), (Effect::Created, false));
+    assert!(stage.done(at(61)).await.replayed);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let options = MySqlOptions {
+        port: haat_testkit::servers::free_port(),
+        acquire_timeout: Duration::from_millis(300),
+        ..MySqlOptions::default()
+    };
+    let asked = Instant::now();
+    let Err(error) = open(&StoreOptions::MySql(options)).await else { panic!("connected") };
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    assert!(asked.elapsed() < Duration::from_secs(5));
+}

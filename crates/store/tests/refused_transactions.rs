@@ -1,0 +1,120 @@
+//! A transaction that the database refuses (deadlock, lock timeout, a busy file) is run again until it succeeds; when
+//! it never does, the caller is told that it was contention.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod stage;
+
+use std::time::Duration;
+
+use haat_catalog::ports::StoreError;
+use haat_catalog::write::{BatchOutcome, WriteError};
+use haat_store::{MySqlOptions, SqliteOptions, StoreOptions, open};
+use haat_testkit::conformance::{batch, create, draft, patch};
+use haat_testkit::servers::MariaDb;
+use serde_json::json;
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, SqliteConnection, query_scalar};
+use stage::{Stage, mysql_options};
+
+async fn rival(stage: &Stage) -> MySqlConnection {
+    let database = stage.database.as_ref().unwrap();
+    let options = MySqlConnectOptions::new()
+        .host(database.host())
+        .port(database.port())
+        .username(database.user())
+        .password(database.password())
+        .database(database.name());
+    MySqlConnection::connect_with(&options).await.unwrap()
+}
+
+async fn run(conn: &mut MySqlConnection, sql: &str) {
+    conn.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
+}
+
+/// Waits until a transaction of the store waits for a lock that the rival holds.
+async fn until_someone_waits(conn: &mut MySqlConnection) {
+    let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'";
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while query_scalar::<_, i64>(waiting).fetch_one(&mut *conn).await.unwrap() == 0 {
+        assert!(tokio::time::Instant::now() < deadline, "nobody waits");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A server of its own: the shared one has other tests' transactions waiting too.
+async fn own_server() -> (MariaDb, Stage) {
+    let server = MariaDb::start();
+    let database = server.create_database();
+    let stage = Stage::over(StoreOptions::MySql(mysql_options(&database)), None).await;
+    (server, Stage { database: Some(database), ..stage })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_loses_a_deadlock_is_run_again() {
+    let (_server, stage) = own_server().await;
+    stage.batch(batch(vec![draft("A", "0"), draft("B", "0")], 1)).await;
+    let mut rival = rival(&stage).await;
+    // The rival weighs more (it has written more rows), so that the server picks the batch to refuse.
+    run(&mut rival, "CREATE TABLE ballast (n INT PRIMARY KEY)").await;
+    run(&mut rival, "BEGIN").await;
+    run(&mut rival, "INSERT INTO ballast SELECT seq FROM seq_1_to_20000").await;
+    run(&mut rival, "SELECT * FROM products WHERE sku = 'B' FOR UPDATE").await;
+    let writer = stage.subject.writer.clone();
+    let store =
+        tokio::spawn(async move { writer.write_batch(batch(vec![draft("A", "1"), draft("B", "1")], 10)).await });
+    until_someone_waits(&mut rival).await;
+    // The batch holds A and waits for B: this closes the circle.
+    run(&mut rival, "SELECT * FROM products WHERE sku = 'A' FOR UPDATE").await;
+    run(&mut rival, "COMMIT").await;
+    let deadlocks = stage.database.as_ref().unwrap().execute("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'");
+    assert_eq!(deadlocks.trim(), "Innodb_deadlocks\t1", "the deadlock happened");
+    assert_eq!(store.await.unwrap().unwrap(), [BatchOutcome::Updated, BatchOutcome::Updated]);
+    assert_eq!(stage.product("B").await.unwrap().name, "1");
+    assert_eq!(stage.changes().await.len(), 4, "and was logged once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_stays_locked_is_contention_not_a_hang() {
+    let (_server, stage) = own_server().await;
+    stage.done(create(draft("A", "a"), 1)).await;
+    let StoreOptions::MySql(options) = &stage.options else { unreachable!() };
+    // The server gives up on a lock after a second here.
+    let patient = MySqlOptions { query_timeout: Duration::from_secs(3), ..options.clone() };
+    let store = open(&StoreOptions::MySql(patient)).await.unwrap();
+    let mut rival = rival(&stage).await;
+    run(&mut rival, "BEGIN").await;
+    run(&mut rival, "SELECT * FROM products WHERE sku = 'A' FOR UPDATE").await;
+    let error = store.write(patch("A", json!({"stock": 1}))).await.unwrap_err();
+    let told = matches!(error, WriteError::Store(StoreError::Contention(_) | StoreError::Timeout(_)));
+    assert!(told, "{error}");
+    run(&mut rival, "ROLLBACK").await;
+    store.write(patch("A", json!({"stock": 1}))).await.unwrap();
+    assert_eq!(stage.product("A").await.unwrap().version, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_sqlite_file_is_waited_for() {
+    let stage = stage::sqlite().await;
+    let StoreOptions::Sqlite(options) = &stage.options else { unreachable!() };
+    // Another process, as the command line beside a server.
+    let mut rival = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&options.path)).await.unwrap();
+    rival.execute("BEGIN IMMEDIATE").await.unwrap();
+    let hasty = SqliteOptions {
+        query_timeout: Duration::from_millis(500),
+        acquire_timeout: Duration::from_secs(5),
+        ..options.clone()
+    };
+    let store = open(&StoreOptions::Sqlite(hasty)).await.unwrap();
+    let error = store.write(create(draft("A", "a"), 1)).await.unwrap_err();
+    let told = matches!(error, WriteError::Store(StoreError::Contention(_) | StoreError::Timeout(_)));
+    assert!(told, "{error}");
+    // Reading goes on meanwhile.
+    assert_eq!(store.count().await.unwrap(), 0);
+    let writer = stage.subject.writer.clone();
+    let waiting = tokio::spawn(async move { writer.write(create(draft("A", "a"), 1)).await });
+    tokio::task::yield_now().await;
+    rival.execute("COMMIT").await.unwrap();
+    waiting.await.unwrap().unwrap();
+    assert!(store.write(create(draft("B", "b"), 2)).await.is_ok(), "the hasty store has recovered");
+}

@@ -1,0 +1,131 @@
+//! Import jobs.
+
+use haat_catalog::Timestamp;
+use haat_catalog::ports::{ImportCounts, ImportJob, JobState, RecordError};
+use haat_catalog::write::{BatchRequest, Checkpoint};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Subject, after_noon, batch, create, draft};
+
+fn job(n: u128, owner: &str, created_at: Timestamp) -> ImportJob {
+    ImportJob {
+        id: Uuid::from_u128(n),
+        owner: owner.into(),
+        state: JobState::Queued,
+        options: json!({"format": "csv", "mapping": {"name": "Título 🥭"}, "dry_run": false}),
+        counts: ImportCounts::default(),
+        errors: Vec::new(),
+        message: None,
+        created_at,
+        updated_at: created_at,
+    }
+}
+
+/// Every member comes back.
+pub async fn a_job_is_kept_as_it_was_given(s: &Subject) {
+    let error = RecordError { line: 7, pointer: "/price".into(), detail: "is 'gratis'\n\"?\"".into() };
+    let full = ImportJob {
+        state: JobState::Failed,
+        counts: ImportCounts { records: 9, created: 1, updated: 2, unchanged: 3, failed: 3 },
+        errors: vec![error.clone(), error],
+        message: Some("ended by an ö".into()),
+        updated_at: after_noon(5),
+        ..job(1, "replica-1", after_noon(0))
+    };
+    s.jobs.create_job(&full).await.unwrap();
+    assert_eq!(s.jobs.job(full.id).await.unwrap(), Some(full));
+    assert_eq!(s.jobs.job(Uuid::from_u128(2)).await.unwrap(), None);
+}
+
+/// State, counts, errors and message are written; a job that is not there cannot move.
+pub async fn a_saved_job_moves(s: &Subject) {
+    let mut moving = job(1, "r", after_noon(0));
+    s.jobs.create_job(&moving).await.unwrap();
+    moving.state = JobState::Running;
+    moving.counts.records = 5;
+    moving.errors.push(RecordError { line: 1, pointer: String::new(), detail: "x".into() });
+    moving.message = Some("on its way".into());
+    moving.updated_at = after_noon(9);
+    s.jobs.save_job(&moving).await.unwrap();
+    // Writing the same again is no error although no row changes.
+    s.jobs.save_job(&moving).await.unwrap();
+    assert_eq!(s.jobs.job(moving.id).await.unwrap(), Some(moving));
+    assert!(s.jobs.save_job(&job(2, "r", after_noon(0))).await.is_err());
+}
+
+/// Products and progress are one transaction: nothing is done twice or left out after a restart.
+pub async fn a_batch_moves_its_job_in_the_same_transaction(s: &Subject) {
+    let id = Uuid::from_u128(1);
+    s.jobs.create_job(&job(1, "r", after_noon(0))).await.unwrap();
+    s.done(create(draft("A", "a"), 1)).await;
+    s.done(create(draft("U", "before"), 2)).await;
+    let mut taken = draft("T", "t");
+    taken.id = Some(crate::clock::test_id(1));
+    let drafts = vec![draft("A", "a"), draft("U", "after"), draft("N", "n"), taken];
+    let checkpoint = Some(Checkpoint { job: id, records: 6, failed: 2 });
+    s.batch(BatchRequest { now: after_noon(60), checkpoint, ..batch(drafts, 10) }).await;
+    let kept = s.jobs.job(id).await.unwrap().unwrap();
+    assert_eq!(kept.counts, ImportCounts { records: 6, created: 1, updated: 1, unchanged: 1, failed: 3 });
+    assert_eq!(kept.updated_at, after_noon(60));
+    // The next batch adds to it, even one that changes no product.
+    let checkpoint = Some(Checkpoint { job: id, records: 7, failed: 3 });
+    s.batch(BatchRequest { checkpoint, ..batch(vec![draft("A", "a")], 20) }).await;
+    let kept = s.jobs.job(id).await.unwrap().unwrap();
+    assert_eq!(kept.counts, ImportCounts { records: 7, created: 1, updated: 1, unchanged: 2, failed: 3 });
+    // And one without products.
+    let checkpoint = Some(Checkpoint { job: id, records: 8, failed: 4 });
+    s.batch(BatchRequest { checkpoint, ..batch(Vec::new(), 20) }).await;
+    assert_eq!(s.jobs.job(id).await.unwrap().unwrap().counts.records, 8);
+}
+
+/// What a dry run finds out is what its job tells, though no product is written.
+pub async fn a_dry_run_moves_its_job_too(s: &Subject) {
+    let id = Uuid::from_u128(1);
+    s.jobs.create_job(&job(1, "r", after_noon(0))).await.unwrap();
+    let checkpoint = Some(Checkpoint { job: id, records: 2, failed: 0 });
+    let drafts = vec![draft("A", "a"), draft("B", "b")];
+    s.batch(BatchRequest { dry_run: true, checkpoint, ..batch(drafts, 1) }).await;
+    let counts = s.jobs.job(id).await.unwrap().unwrap().counts;
+    assert_eq!(counts, ImportCounts { records: 2, created: 2, ..ImportCounts::default() });
+    assert_eq!((s.reader.count().await.unwrap(), s.changes().await.len()), (0, 0));
+}
+
+/// A job that was forgotten meanwhile stops its import instead of letting it run unseen.
+pub async fn a_batch_of_an_unknown_job_writes_nothing(s: &Subject) {
+    let checkpoint = Some(Checkpoint { job: Uuid::from_u128(404), records: 1, failed: 0 });
+    let request = BatchRequest { checkpoint, ..batch(vec![draft("A", "a")], 1) };
+    assert!(s.writer.write_batch(request).await.is_err());
+    assert_eq!((s.reader.count().await.unwrap(), s.changes().await.len()), (0, 0));
+}
+
+/// Those of one owner, queued or running.
+pub async fn unfinished_jobs_are_given_oldest_first(s: &Subject) {
+    let states = [JobState::Running, JobState::Queued, JobState::Done, JobState::Queued, JobState::Failed];
+    for (n, state) in (1..).zip(states) {
+        let kept = ImportJob { state, ..job(n, "mine", after_noon(100 - i64::try_from(n).unwrap())) };
+        s.jobs.create_job(&kept).await.unwrap();
+    }
+    s.jobs.create_job(&job(9, "theirs", after_noon(0))).await.unwrap();
+    let mine: Vec<u128> = s.jobs.unfinished_jobs("mine").await.unwrap().iter().map(|j| j.id.as_u128()).collect();
+    assert_eq!(mine, [4, 2, 1]);
+    assert!(s.jobs.unfinished_jobs("nobody").await.unwrap().is_empty());
+}
+
+/// Finished long enough ago; unfinished ones stay however old.
+pub async fn finished_jobs_are_forgotten(s: &Subject) {
+    for (n, state, moved) in [
+        (1, JobState::Done, 10),
+        (2, JobState::Failed, 20),
+        (3, JobState::Running, 10),
+        (4, JobState::Queued, 10),
+        (5, JobState::Done, 50),
+    ] {
+        let kept = ImportJob { state, updated_at: after_noon(moved), ..job(n, "r", after_noon(0)) };
+        s.jobs.create_job(&kept).await.unwrap();
+    }
+    assert_eq!(s.jobs.prune_jobs(after_noon(50)).await.unwrap(), 2);
+    for (n, there) in [(1, false), (2, false), (3, true), (4, true), (5, true)] {
+        assert_eq!(s.jobs.job(Uuid::from_u128(n)).await.unwrap().is_some(), there, "{n}");
+    }
+}
