@@ -21,6 +21,10 @@ pub fn init(filter: &str, format: LogFormat, bars: MultiProgress) {
     };
     // Only fails when logging has begun already, which is as good.
     drop(done);
+    // In the log's own form, or machines that read it would stumble over a panic.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(%panic, backtrace = %std::backtrace::Backtrace::capture(), "a fault in Haat");
+    }));
 }
 
 fn colours() -> bool {

@@ -95,7 +95,7 @@ pub fn index_options(config: &Config, follower: String) -> IndexOptions {
         dir: DataDir::at(&config.data_dir).index(),
         follower,
         writer_memory_bytes: index.writer_memory.in_memory(),
-        writer_threads: index.threads(),
+        writer_threads: index.writer_threads,
         max_concurrent_searches: index.searches(),
         max_waiting_searches: index.max_waiting_searches,
         poll_interval: index.poll_interval.duration(),

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use haat_catalog::ProductId;
-use haat_search::VerifyReport;
+use haat_search::{RebuildReport, VerifyReport};
 use indicatif::{HumanCount, HumanDuration};
 use serde_json::json;
 
@@ -37,14 +37,24 @@ async fn rebuild(session: &Session) -> Result<Exit, Failure> {
     let options = wiring::index_options(config, data.instance_id(&*session.world.ids)?);
     let bar = Progress::begin(&session.bars, "indexed", "products", Some(store.count().await?));
     let observe = |p: haat_search::Progress| bar.step(Step { position: p.done, count: p.done, refused: 0 });
-    let report =
-        haat_search::rebuild(options, store.clone(), store.clone(), session.world.clock.clone(), &observe).await;
+    let clock = session.world.clock.clone();
+    let report = haat_search::rebuild(options, store.clone(), store.clone(), clock, &observe).await;
     bar.end();
-    let elapsed = bar.elapsed();
     store.close().await;
-    let report = report?;
-    let seconds = elapsed.as_secs_f64();
-    let _ = (report, seconds);
+    match report? {
+        RebuildReport::Built { products, seq, elapsed } => session.output.answer(
+            format!(
+                "The index is built: {} products up to change {seq}, in {}.",
+                HumanCount(products),
+                HumanDuration(elapsed)
+            ),
+            &json!({ "state": "built", "products": products, "seq": seq, "seconds": elapsed.as_secs_f64() }),
+        ),
+        RebuildReport::Requested => session.output.answer(
+            "A server is running on this data folder: it was asked to build the index anew, and serves from the old one until then.",
+            &json!({ "state": "requested" }),
+        ),
+    }
     Ok(Exit::Ok)
 }
 
@@ -58,7 +68,7 @@ async fn verify(session: &Session) -> Result<Exit, Failure> {
     bar.end();
     store.close().await;
     let report = report?;
-    let same = report.missing.is_empty() && report.surplus.is_empty() && report.different.is_empty();
+    let same = report.is_clean();
     session.output.answer(in_words(&report, same, bar.elapsed()), &in_json(&report, same));
     Ok(if same { Exit::Ok } else { Exit::Failed })
 }

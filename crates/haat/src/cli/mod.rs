@@ -48,8 +48,8 @@ struct GlobalArgs {
     /// Answer in JSON on standard output, for machines
     #[arg(long, global = true)]
     json: bool,
-    /// How log lines look, on standard error
-    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    /// How log lines look, on standard error: text or json
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     log_format: Option<LogFormat>,
     /// Log more; twice for everything
     #[arg(short, long, global = true, action = ArgAction::Count)]

@@ -90,7 +90,7 @@ impl Progress {
             return None;
         }
         let left = self.elapsed().mul_f64((total - position) as f64 / position as f64);
-        Some((position * 100 / total, Duration::from_secs(left.as_secs())))
+        Some((position * 100 / total, Duration::from_secs(left.as_secs() + 1)))
     }
 }
 

@@ -57,6 +57,7 @@ impl fmt::Display for Problem {
         match (&self.source, self.key.is_empty()) {
             (source, true) => write!(f, "{source}: {}", self.detail),
             (Origin::Default, false) => write!(f, "{} {}", self.key, self.detail),
+            (Origin::Variable(name), false) if *name == self.key => write!(f, "{} {}", self.source, self.detail),
             (source, false) => write!(f, "{source}: {} {}", self.key, self.detail),
         }
     }

@@ -189,8 +189,7 @@ pub struct Redis {
 pub struct Index {
     #[garde(custom(between(Size::mib(16), Size::gib(16))))]
     pub writer_memory: Size,
-    /// 0: as many as suit the machine ([`Index::threads`]).
-    #[garde(custom(between(0, 64)))]
+    #[garde(custom(between(1, 64)))]
     pub writer_threads: usize,
     /// 0: as many as suit the machine ([`Index::searches`]).
     #[garde(custom(between(0, 1_024)))]
@@ -199,38 +198,33 @@ pub struct Index {
     pub max_waiting_searches: usize,
     #[garde(custom(between(Period::millis(10), Period::secs(60))))]
     pub poll_interval: Period,
-    #[garde(custom(between(1, 10_000)))]
+    #[garde(custom(between(1, 100_000)))]
     pub batch: u32,
 }
 
 impl Default for Index {
     fn default() -> Self {
         Self {
-            writer_memory: Size::mib(128),
-            writer_threads: 0,
+            writer_memory: Size::mib(48),
+            writer_threads: 1,
             max_concurrent_searches: 0,
             max_waiting_searches: 256,
             poll_interval: Period::millis(200),
-            batch: 1_000,
+            batch: 5_000,
         }
     }
 }
 
 impl Index {
-    /// Threads that write the index: one per core, at most 4, unless set.
-    pub fn threads(&self) -> usize {
-        if self.writer_threads > 0 { self.writer_threads } else { cores().clamp(1, 4) }
-    }
-
-    /// Searches that run at the same time: two per core unless set.
+    /// Searches that run at the same time: one per core, at least 2, unless set.
     pub fn searches(&self) -> usize {
-        if self.max_concurrent_searches > 0 { self.max_concurrent_searches } else { (cores() * 2).clamp(2, 256) }
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        if self.max_concurrent_searches > 0 { self.max_concurrent_searches } else { cores.clamp(2, 256) }
     }
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from)
-}
+/// Below this a thread that writes the index cannot work.
+const LEAST_MEMORY_OF_A_WRITER: Size = Size::mib(16);
 
 /// Imports over HTTP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
@@ -341,6 +335,14 @@ impl Config {
             found.push((
                 "database.tls_ca",
                 "is set while database.tls is \"off\": set database.tls = \"verify\"".into(),
+            ));
+        }
+        let index = &self.index;
+        if index.writer_memory.in_memory() / index.writer_threads < LEAST_MEMORY_OF_A_WRITER.in_memory() {
+            let threads = index.writer_threads;
+            found.push((
+                "index.writer_memory",
+                format!("is too little for {threads} threads: {LEAST_MEMORY_OF_A_WRITER} for each of them"),
             ));
         }
         found

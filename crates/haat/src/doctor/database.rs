@@ -1,15 +1,19 @@
 //! The database: reachable, up to date, quick to answer, and of the same opinion about the time.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haat_catalog::Seq;
 use haat_store::{Store, StoreOptions};
+use tokio::net::TcpStream;
 
 use super::Finding;
 use crate::config::{Config, Tls};
 use crate::wiring::{World, store_options};
 
+/// How long a knock at the database's port may go unanswered.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// A database in the same network answers far faster than this.
 const SLOW: Duration = Duration::from_millis(50);
 /// Clocks further apart than this confuse people who read timestamps.
@@ -24,6 +28,9 @@ pub async fn examine(config: &Config, world: &World) -> (Vec<Finding>, Option<Ar
         let detail = format!("{} is not there yet", sqlite.path.display());
         let advice = "nothing to do: `haat serve` and `haat import` make it";
         return (vec![Finding::warn("database", detail, advice)], None);
+    }
+    if let Err(unreachable) = reach(&options).await {
+        return (vec![unreachable], None);
     }
     let store = match haat_store::open(&options).await {
         Ok(store) => store,
@@ -49,6 +56,28 @@ pub async fn examine(config: &Config, world: &World) -> (Vec<Finding>, Option<Ar
             store.close().await;
             (findings, None)
         }
+    }
+}
+
+/// Knocks at the database server's port, because a pool that waits for a connection does not say why there is none.
+async fn reach(options: &StoreOptions) -> Result<(), Finding> {
+    let StoreOptions::MySql(mysql) = options else { return Ok(()) };
+    let fail = |what: String, advice| Err(Finding::fail("database", what, advice));
+    let address = (mysql.host.as_str(), mysql.port);
+    let place = format!("{}:{}", mysql.host, mysql.port);
+    match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(e)) if e.kind() == ErrorKind::ConnectionRefused => fail(
+            format!("{place} refused the connection: nothing listens there"),
+            "start the database, or correct DB_HOST and DB_PORT",
+        ),
+        Ok(Err(e)) => {
+            fail(format!("{place} cannot be reached: {e}"), "correct DB_HOST and DB_PORT, or the network between")
+        }
+        Err(_) => fail(
+            format!("{place} does not answer"),
+            "correct DB_HOST and DB_PORT, or see whether a firewall is in between",
+        ),
     }
 }
 

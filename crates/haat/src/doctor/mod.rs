@@ -100,7 +100,10 @@ fn configuration(loaded: &Loaded) -> Finding {
     match write_access(loaded) {
         Ok(_) => {
             let file = loaded.file.as_ref().map_or("no file".to_owned(), |path| path.display().to_string());
-            Finding::ok("configuration", format!("good ({file}, {} settings changed)", loaded.origins.len()))
+            Finding::ok(
+                "configuration",
+                format!("good ({file}; settings that are not defaults: {})", loaded.origins.len()),
+            )
         }
         Err(error) => {
             let detail = error.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");

@@ -120,10 +120,13 @@ async fn a_database_that_is_not_up_is_waited_for_but_not_for_ever() {
         .with("DB_USER", "haat")
         .with("DB_PASS", "very-secret-password")
         .with("DB_NAME", "haat")
+        .with("HAAT_DATABASE__ACQUIRE_TIMEOUT", "200ms")
         .with("HAAT_DATABASE__STARTUP_WAIT", "1s");
     let ran = desk.run(&["serve"]).await.exits(69);
     assert!(ran.stderr.contains("the database is not up yet"), "{ran:#?}");
     assert!(!format!("{ran:?}").contains("very-secret-password"), "{ran:#?}");
     let ran = desk.run_with(&["import", "-"], product("A", "Apple")).await.exits(69);
     assert!(!ran.stderr.contains("not up yet"), "commands do not wait: {ran:#?}");
+    let ran = desk.run(&["doctor"]).await.exits(1);
+    assert!(ran.stdout.contains("refused") && ran.stdout.contains("DB_PORT"), "{ran:#?}");
 }
