@@ -18,9 +18,9 @@ use haat_testkit::conformance::{Subject, batch, create, delete, draft, patch};
 use haat_testkit::servers::MariaDb;
 use rand::RngExt;
 use serde_json::json;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{AssertSqlSafe, Executor, MySqlPool};
-use stage::{Stage, mysql_options};
+use stage::{Stage, mysql_options, past_the_store};
 use tokio::task::JoinSet;
 
 const WRITERS: u64 = 16;
@@ -112,13 +112,7 @@ async fn a_follower_sees_every_change_once_while_sixteen_writers_commit_out_of_o
 
 /// A pool of its own for a writer that ignores the safeguard.
 async fn reckless_pool(stage: &Stage) -> MySqlPool {
-    let database = stage.database.as_ref().unwrap();
-    let options = MySqlConnectOptions::new()
-        .host(database.host())
-        .port(database.port())
-        .username(database.user())
-        .password(database.password())
-        .database(database.name());
+    let options = past_the_store(stage.database.as_ref().unwrap());
     MySqlPoolOptions::new().max_connections(WRITERS as u32).connect_with(options).await.unwrap()
 }
 

@@ -12,19 +12,12 @@ use haat_store::{MySqlOptions, SqliteOptions, StoreOptions, open};
 use haat_testkit::conformance::{batch, create, draft, patch};
 use haat_testkit::servers::MariaDb;
 use serde_json::json;
-use sqlx::mysql::MySqlConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, SqliteConnection, query_scalar};
-use stage::{Stage, mysql_options};
+use stage::{Stage, mysql_options, past_the_store};
 
 async fn rival(stage: &Stage) -> MySqlConnection {
-    let database = stage.database.as_ref().unwrap();
-    let options = MySqlConnectOptions::new()
-        .host(database.host())
-        .port(database.port())
-        .username(database.user())
-        .password(database.password())
-        .database(database.name());
+    let options = past_the_store(stage.database.as_ref().unwrap());
     MySqlConnection::connect_with(&options).await.unwrap()
 }
 

@@ -10,6 +10,7 @@ use haat_store::testing::{CommitHook, open_with_commit_hook};
 use haat_store::{MySqlOptions, SqliteOptions, Store, StoreOptions};
 use haat_testkit::conformance::{Gate, Subject};
 use haat_testkit::servers::{MariaDb, TestDatabase};
+use sqlx::mysql::MySqlConnectOptions;
 use tempfile::TempDir;
 
 /// A store with all that it stands on.
@@ -17,7 +18,7 @@ pub struct Stage {
     pub store: Arc<dyn Store>,
     pub options: StoreOptions,
     pub subject: Subject,
-    _sqlite: Option<TempDir>,
+    pub folder: Option<TempDir>,
     pub database: Option<TestDatabase>,
 }
 
@@ -33,7 +34,7 @@ pub async fn sqlite() -> Stage {
     let folder = TempDir::new().unwrap();
     let options = StoreOptions::Sqlite(sqlite_options(folder.path().join("haat.db")));
     let stage = Stage::over(options, None).await;
-    Stage { _sqlite: Some(folder), ..stage }
+    Stage { folder: Some(folder), ..stage }
 }
 
 /// An empty store on MariaDB.
@@ -59,7 +60,7 @@ impl Stage {
         store.migrate().await.unwrap();
         let subject =
             Subject { reader: store.clone(), writer: store.clone(), log: store.clone(), jobs: store.clone(), gate };
-        Self { store, options, subject, _sqlite: None, database: None }
+        Self { store, options, subject, folder: None, database: None }
     }
 }
 
@@ -83,4 +84,15 @@ pub fn mysql_options(database: &TestDatabase) -> MySqlOptions {
         acquire_timeout: Duration::from_secs(60),
         ..MySqlOptions::default()
     }
+}
+
+/// A way into the database past the store.
+pub fn past_the_store(database: &TestDatabase) -> MySqlConnectOptions {
+    let options = MySqlConnectOptions::new()
+        .host(database.host())
+        .port(database.port())
+        .username(database.user())
+        .database(database.name());
+    // An empty password is not the same as none.
+    if database.password().is_empty() { options } else { options.password(database.password()) }
 }
