@@ -73,7 +73,7 @@ impl Corpus {
         for (n, reader) in segments {
             let mut segment = query.segment(reader).unwrap();
             let threshold = best.get(limit - 1).map_or(i64::MIN, |(score, _)| *score);
-            let mut push = |doc, score| {
+            let mut push = |doc, score: i64| {
                 let entry = (score, DocAddress::new(n as u32, doc));
                 let at = best.partition_point(|(s, a)| (-s, *a) < (-entry.0, entry.1));
                 best.insert(at, entry);

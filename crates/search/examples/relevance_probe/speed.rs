@@ -43,13 +43,13 @@ pub fn run(ndjson: &Path, dir: &Path) {
         "family pack",
         "care skin",
     ];
-    report(&corpus, "two frequent words", &frequent.map(str::to_owned).repeat(20));
+    report(&corpus, "two frequent words", &repeated(&frequent.map(str::to_owned), 20));
     let typos: Vec<String> = (0..SEARCHES).map(|_| typo(&corpus, &mut random, 1)).collect();
     report(&corpus, "one word with a typo", &typos);
     let typos: Vec<String> = (0..SEARCHES).map(|_| typo(&corpus, &mut random, 2)).collect();
     report(&corpus, "two words, one with a typo", &typos);
     let letters: Vec<String> = ('a'..='z').map(String::from).collect();
-    report(&corpus, "one letter", &letters.repeat(4));
+    report(&corpus, "one letter", &repeated(&letters, 4));
     let names: Vec<String> = (0..SEARCHES).map(|_| name(&corpus, &mut random)).collect();
     report(&corpus, "a whole name", &names);
     if std::env::var_os("VERBOSE").is_some() {
@@ -78,6 +78,10 @@ pub fn explain(dir: &Path, text: &str) {
             println!("  {:?} {}", Score::unpack(*score), corpus.name(*at));
         }
     }
+}
+
+fn repeated(texts: &[String], times: usize) -> Vec<String> {
+    std::iter::repeat_n(texts, times).flatten().cloned().collect()
 }
 
 fn report(corpus: &Corpus, what: &str, queries: &[String]) {

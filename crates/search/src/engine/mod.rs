@@ -17,3 +17,6 @@ pub mod plan;
 pub mod topk;
 pub mod view;
 pub mod walk;
+
+#[cfg(test)]
+mod tests;
