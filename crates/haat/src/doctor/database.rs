@@ -36,27 +36,26 @@ pub async fn examine(config: &Config, world: &World) -> (Vec<Finding>, Option<Ar
         Ok(store) => store,
         Err(e) => return (vec![Finding::fail("database", e.to_string(), advice_for(config))], None),
     };
-    let mut findings = vec![answers(&*store).await];
-    findings.extend(encryption(config));
+    let mut findings = Vec::from_iter(encryption(config));
     match store.pending_migrations().await {
         Ok(pending) if pending.is_empty() => {
             findings.push(Finding::ok("tables", "up to date"));
+            findings.insert(0, answers(&*store).await);
             findings.push(products(&*store, world).await);
-            (findings, Some(store))
+            return (findings, Some(store));
         }
         Ok(pending) => {
+            findings.insert(0, Finding::ok("database", format!("{} can be reached", store.backend())));
             let advice = "`haat migrate` brings them up to date; so does every start of a server";
             findings.push(Finding::warn("tables", format!("pending: {}", pending.join(", ")), advice));
-            store.close().await;
-            (findings, None)
         }
         Err(e) => {
             let advice = "the user needs the right to create and change tables; a newer Haat may have been here";
             findings.push(Finding::fail("tables", e.to_string(), advice));
-            store.close().await;
-            (findings, None)
         }
     }
+    store.close().await;
+    (findings, None)
 }
 
 /// Knocks at the database server's port, because a pool that waits for a connection does not say why there is none.

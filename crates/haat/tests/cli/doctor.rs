@@ -58,3 +58,25 @@ async fn what_does_not_work_is_a_failure_with_advice() {
     let findings = report["findings"].as_array().unwrap();
     assert!(findings.iter().all(|f| f["verdict"] == "ok" || !f["advice"].as_str().unwrap().is_empty()), "{report:#}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mariadb_is_examined_without_being_touched() {
+    let server = haat_testkit::servers::MariaDb::shared();
+    let database = server.create_database();
+    let desk = Desk::new()
+        .with("DB_HOST", database.host())
+        .with("DB_PORT", &database.port().to_string())
+        .with("DB_USER", database.user())
+        .with("DB_PASS", database.password())
+        .with("DB_NAME", database.name());
+    for _ in 0..2 {
+        let (code, report) = examine(&desk).await;
+        assert_eq!((code, verdict(&report, "tables")), (Some(0), "warn"), "{report:#}");
+    }
+    desk.run(&["migrate"]).await.exits(0);
+    let (code, report) = examine(&desk).await;
+    assert_eq!(code, Some(0), "{report:#}");
+    for check in ["database", "tables", "products", "encryption"] {
+        assert_eq!(verdict(&report, check), "ok", "{check}: {report:#}");
+    }
+}

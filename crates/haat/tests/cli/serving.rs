@@ -56,9 +56,9 @@ async fn two_servers_on_one_data_folder_are_refused_and_commands_beside_one_work
     desk.run(&["index", "verify"]).await.exits(0);
     server.stop().await;
     // The lock goes with the process, even when it is killed.
-    let server = desk.serve(&[]).await;
+    let mut server = desk.serve(&[]).await;
     server.signal("KILL");
-    drop(server);
+    server.ended(SOON).await;
     desk.serve_ready(&[]).await.stop().await;
 }
 
