@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use haat_store::Store;
-use haat_transfer::{Format, ImportSpec};
+use haat_transfer::{Format, ImportSpec, StopCause};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
@@ -37,6 +37,9 @@ pub async fn fill(store: &Arc<dyn Store>, world: &World, cancel: CancellationTok
     let spec = ImportSpec::new(Format::Ndjson);
     let report = haat_transfer::import(input, spec, store.clone(), clock, ids, &|_, _| {}, cancel).await;
     let report = report.map_err(|e| Failure::Failed(e.into()))?;
+    if report.cause == Some(StopCause::Cancelled) {
+        return Err(Failure::Interrupted);
+    }
     match (report.stopped, report.errors.first()) {
         (Some(why), _) => Err(Failure::Failed(anyhow!("the sample products could not be imported: {why}"))),
         (None, Some(error)) => Err(Failure::Failed(anyhow!("sample product on line {}: {}", error.line, error.detail))),

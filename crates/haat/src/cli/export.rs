@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use haat_transfer::{ExportError, Format};
-use indicatif::{HumanCount, HumanDuration};
+use indicatif::HumanCount;
 use serde_json::json;
 
 use super::Session;
-use super::progress::{Progress, Step};
+use super::progress::{Progress, Step, took};
 use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
 use crate::wiring;
@@ -64,7 +64,7 @@ pub(super) async fn run(args: &ExportArgs, session: &Session) -> Result<Exit, Fa
     if let Some(partial) = partial {
         partial.complete()?;
     }
-    let text = format!("{} products in {}", HumanCount(count), HumanDuration(elapsed));
+    let text = format!("{} products in {}", HumanCount(count), took(elapsed));
     match target {
         None => session.output.aside(text),
         Some(file) => session.output.answer(

@@ -8,11 +8,11 @@ use anyhow::anyhow;
 use clap::Args;
 use haat_catalog::ports::RecordError;
 use haat_transfer::{CsvMapping, Format, ImportError, ImportReport, ImportSpec, StopCause};
-use indicatif::{HumanCount, HumanDuration};
+use indicatif::HumanCount;
 use serde_json::json;
 
 use super::Session;
-use super::progress::{Progress, Step, per_second};
+use super::progress::{Progress, Step, per_second, took};
 use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
 use crate::wiring;
@@ -125,7 +125,7 @@ fn tell(args: &ImportArgs, session: &Session, report: &ImportReport) {
         "{}{} records in {} ({}/s): {} created, {} updated, {} unchanged, {} refused",
         if args.dry_run { "Dry run, nothing written. " } else { "" },
         n(counts.records),
-        HumanDuration(report.elapsed),
+        took(report.elapsed),
         n(per_second(counts.records, report.elapsed)),
         n(counts.created),
         n(counts.updated),

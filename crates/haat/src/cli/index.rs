@@ -3,11 +3,11 @@
 use clap::Subcommand;
 use haat_catalog::ProductId;
 use haat_search::{RebuildReport, VerifyReport};
-use indicatif::{HumanCount, HumanDuration};
+use indicatif::HumanCount;
 use serde_json::json;
 
 use super::Session;
-use super::progress::{Progress, Step};
+use super::progress::{Progress, Step, took};
 use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
 use crate::wiring;
@@ -46,7 +46,7 @@ async fn rebuild(session: &Session) -> Result<Exit, Failure> {
             format!(
                 "The index is built: {} products up to change {seq}, in {}.",
                 HumanCount(products),
-                HumanDuration(elapsed)
+                took(elapsed)
             ),
             &json!({ "state": "built", "products": products, "seq": seq, "seconds": elapsed.as_secs_f64() }),
         ),
@@ -95,7 +95,7 @@ fn in_words(report: &VerifyReport, same: bool, elapsed: std::time::Duration) -> 
             "The index is right: {} products compared with {} documents in {}.",
             n(report.products),
             n(report.documents),
-            HumanDuration(elapsed)
+            took(elapsed)
         ),
         false => "The index is wrong: `haat index rebuild` makes it anew.".to_owned(),
     });

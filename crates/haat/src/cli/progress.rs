@@ -108,6 +108,15 @@ fn style(total: Option<u64>) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 
+/// How long something took, for people.
+pub fn took(elapsed: Duration) -> String {
+    if elapsed < Duration::from_secs(60) {
+        format!("{:.1} s", elapsed.as_secs_f64())
+    } else {
+        HumanDuration(elapsed).to_string()
+    }
+}
+
 /// Things per second.
 pub fn per_second(count: u64, elapsed: Duration) -> u64 {
     let rate = count as f64 / elapsed.as_secs_f64().max(0.001);
