@@ -17,7 +17,7 @@ use haat_catalog::{Invalid, Violation};
 use crate::fault::Fault;
 use crate::lane::{Answer, Lane, Verdict};
 use crate::sql::{KnownRow, LogRow, NewRow, Sql, no_such_job, product_id, unsigned};
-use crate::write::new_row;
+use crate::write::{last_versions, new_row};
 
 /// Carries out a batch.
 pub(crate) async fn carry_out<DB>(
@@ -72,8 +72,11 @@ async fn in_transaction<C: Sql>(conn: &mut C, prepared: &Prepared) -> Answer<Ver
     let request = &prepared.request;
     let rows = conn.known(&prepared.skus(), !request.dry_run).await?;
     let known: HashMap<&str, &KnownRow> = rows.iter().map(|row| (row.sku.as_str(), row)).collect();
-    let taken = taken_ids(conn, request, &known).await?;
-    let mut plan = Plan { taken, ..Plan::default() };
+    let mut plan = Plan {
+        taken: taken_ids(conn, request, &known).await?,
+        last_versions: last_versions(conn, &brought_ids(request, &known)).await?,
+        ..Plan::default()
+    };
     let mut planned = HashSet::new();
     for ((draft, new_id), hash) in request.drafts.iter().zip(&request.new_ids).zip(&prepared.hashes) {
         let outcome = if planned.insert(&draft.sku) {
@@ -112,6 +115,14 @@ async fn taken_ids<C: Sql>(
     conn.taken_ids(&ids).await?.iter().map(|id| product_id(id)).collect()
 }
 
+/// The ids that drafts of new products bring.
+fn brought_ids(request: &BatchRequest, known: &HashMap<&str, &KnownRow>) -> Vec<ProductId> {
+    let new = request.drafts.iter().filter(|draft| !known.contains_key(draft.sku.as_str()));
+    let mut ids: Vec<ProductId> = new.filter_map(|draft| draft.id).collect();
+    ids.sort_unstable();
+    ids
+}
+
 fn refused(pointer: &str, detail: impl Into<String>) -> BatchOutcome {
     BatchOutcome::Refused(Violation::new(pointer, detail))
 }
@@ -120,6 +131,7 @@ fn refused(pointer: &str, detail: impl Into<String>) -> BatchOutcome {
 #[derive(Default)]
 struct Plan {
     taken: HashSet<ProductId>,
+    last_versions: HashMap<ProductId, u64>,
     outcomes: Vec<BatchOutcome>,
     inserts: Vec<NewRow>,
     updates: Vec<NewRow>,
@@ -144,7 +156,8 @@ impl Plan {
     }
 
     fn create(&mut self, draft: &Draft, new_id: ProductId, hash: ContentHash, now: Timestamp) -> BatchOutcome {
-        let product = new_product(draft.clone(), new_id, now);
+        let mut product = new_product(draft.clone(), new_id, now);
+        product.version += self.last_versions.get(&product.id).copied().unwrap_or(0);
         if !self.taken.insert(product.id) {
             return refused("/id", format!("the id {} belongs to another product", product.id));
         }

@@ -36,6 +36,8 @@ pub(crate) trait BatchSql: Send {
     fn known(&mut self, skus: &[&Sku], lock: bool) -> impl Future<Output = Answer<Vec<KnownRow>>> + Send;
     /// Those of the ids that belong to a product.
     fn taken_ids(&mut self, ids: &[ProductId]) -> impl Future<Output = Answer<Vec<Vec<u8>>>> + Send;
+    /// The newest versions, as far as the change log knows, of ids that products had once.
+    fn last_versions(&mut self, ids: &[ProductId]) -> impl Future<Output = Answer<Vec<VersionRow>>> + Send;
     /// Inserts new products; [`Fault::Duplicate`] when an id or sku is taken.
     fn insert(&mut self, rows: &[NewRow]) -> impl Future<Output = Answer<()>> + Send;
     /// Replaces existing products, found by id.
@@ -157,6 +159,13 @@ pub(crate) struct KnownRow {
     pub(crate) version: i64,
     pub(crate) content_hash: Vec<u8>,
     pub(crate) created_at: i64,
+}
+
+/// The last version of an id.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct VersionRow {
+    pub(crate) product_id: Vec<u8>,
+    pub(crate) version: i64,
 }
 
 /// A product to be written.

@@ -1,17 +1,18 @@
 //! One command, one transaction: the product's row, its change-log row and, with an idempotency key, the receipt.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use haat_catalog::invalid::Invalid;
 use haat_catalog::ports::StoreError;
 use haat_catalog::write::{Decision, Effect, Receipt, WriteError, WriteRequest, decide};
-use haat_catalog::{ChangeOp, Draft, Product, Seq, Timestamp};
+use haat_catalog::{ChangeOp, Draft, Product, ProductId, Seq, Timestamp};
 
 use crate::fault::Fault;
 use crate::idempotency;
 use crate::lane::{Answer, Lane, Verdict};
-use crate::sql::{Claim, LockedRow, LogRow, NewRow, Sql, place};
+use crate::sql::{Claim, LockedRow, LogRow, NewRow, Sql, place, product_id, unsigned};
 
 /// The longest JSON of a product. Far above what the API lets in, below every limit of the databases: MySQL's
 /// MEDIUMTEXT (16 MiB) and its smallest usual `max_allowed_packet`.
@@ -48,7 +49,7 @@ async fn in_transaction<C: Sql>(
         Ok(decision) => unless_the_same(decision, row.as_ref(), existing.as_ref()),
         Err(refused) => return Ok(Verdict::Discard(Err(refused))),
     };
-    let receipt = match apply(conn, decision, existing, request.now).await? {
+    let receipt = match apply(conn, decision, existing, request).await? {
         Ok(receipt) => receipt,
         Err(refused) => return Ok(Verdict::Discard(Err(refused))),
     };
@@ -78,19 +79,15 @@ fn unless_the_same(decision: Decision, row: Option<&LockedRow>, existing: Option
     }
 }
 
-async fn apply<C: Sql>(conn: &mut C, decision: Decision, existing: Option<Product>, now: Timestamp) -> Answer<Judged> {
+async fn apply<C: Sql>(
+    conn: &mut C,
+    decision: Decision,
+    existing: Option<Product>,
+    request: &WriteRequest,
+) -> Answer<Judged> {
+    let now = request.now;
     match (decision, existing) {
-        (Decision::Insert(product), _) => {
-            if !conn.taken_ids(&[product.id]).await?.is_empty() {
-                return Ok(Err(WriteError::IdTaken(product.id)));
-            }
-            let row = match new_row(&product, None) {
-                Ok(row) => row,
-                Err(invalid) => return Ok(Err(invalid.into())),
-            };
-            conn.insert(std::slice::from_ref(&row)).await?;
-            logged(conn, Effect::Created, &product, Some(row.document), now).await.map(Ok)
-        }
+        (Decision::Insert(product), _) => insert(conn, *product, request).await,
         (Decision::Update(product), _) => {
             let row = match new_row(&product, None) {
                 Ok(row) => row,
@@ -113,6 +110,21 @@ async fn apply<C: Sql>(conn: &mut C, decision: Decision, existing: Option<Produc
         }
         (Decision::Unchanged | Decision::Delete, None) => Err(Fault::internal("nothing is there to leave or delete")),
     }
+}
+
+async fn insert<C: Sql>(conn: &mut C, mut product: Product, request: &WriteRequest) -> Answer<Judged> {
+    if !conn.taken_ids(&[product.id]).await?.is_empty() {
+        return Ok(Err(WriteError::IdTaken(product.id)));
+    }
+    if product.id != request.new_id {
+        product.version += last_versions(conn, &[product.id]).await?.get(&product.id).copied().unwrap_or(0);
+    }
+    let row = match new_row(&product, None) {
+        Ok(row) => row,
+        Err(invalid) => return Ok(Err(invalid.into())),
+    };
+    conn.insert(std::slice::from_ref(&row)).await?;
+    logged(conn, Effect::Created, &product, Some(row.document), request.now).await.map(Ok)
 }
 
 /// Takes the change's place in the log, the last thing before the log row and the commit.
@@ -145,6 +157,14 @@ fn receipt(effect: Effect, product: &Product, seq: Seq, document: Option<String>
         document: document.map(Into::into),
         replayed: false,
     }
+}
+
+/// The versions to go on from of ids that writers brought. An id that a product had before it was deleted (an import
+/// of an export brings it back) must not begin at version 1 again: entity tags are made of id and version, and a cache
+/// would take the new product for the old one.
+pub(crate) async fn last_versions<C: Sql>(conn: &mut C, ids: &[ProductId]) -> Answer<HashMap<ProductId, u64>> {
+    let rows = conn.last_versions(ids).await?;
+    rows.into_iter().map(|row| Ok((product_id(&row.product_id)?, unsigned(row.version)?))).collect()
 }
 
 /// The row of a product; `hash` where it is known already.

@@ -7,7 +7,7 @@ use sqlx::{MySql, MySqlConnection, query, query_as, query_scalar};
 
 use super::statements as st;
 use crate::lane::Answer;
-use crate::sql::{BatchSql, KnownRow, NewRow, signed};
+use crate::sql::{BatchSql, KnownRow, NewRow, VersionRow, signed};
 use crate::statement::{Shaped, padded, split};
 
 impl BatchSql for MySqlConnection {
@@ -34,6 +34,18 @@ impl BatchSql for MySqlConnection {
             taken.extend(query.fetch_all(&mut *self).await?);
         }
         Ok(taken)
+    }
+
+    async fn last_versions(&mut self, ids: &[ProductId]) -> Answer<Vec<VersionRow>> {
+        let mut rows = Vec::new();
+        for run in padded(ids) {
+            let mut query = query_as(st::LAST_VERSIONS.text(run.len()));
+            for id in &run {
+                query = query.bind(id.as_bytes().as_slice());
+            }
+            rows.extend(query.fetch_all(&mut *self).await?);
+        }
+        Ok(rows)
     }
 
     async fn insert(&mut self, rows: &[NewRow]) -> Answer<()> {

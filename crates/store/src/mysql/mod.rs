@@ -115,7 +115,9 @@ fn cannot_connect(options: &MySqlOptions, error: sqlx::Error) -> StoreError {
         Fault::Lost(why) | Fault::Refused(why) | Fault::Duplicate(why) => why,
         Fault::Failed(error) => error.to_string(),
     };
-    StoreError::Unavailable(format!("{}:{}, database '{}': {why}", options.host, options.port, options.database))
+    // MySQL's caching_sha2_password sends the password only through TLS (or by RSA, which Haat leaves out).
+    let hint = if why.contains("mysql-rsa") { "; this account's password plugin needs TLS" } else { "" };
+    StoreError::Unavailable(format!("{}:{}, database '{}': {why}{hint}", options.host, options.port, options.database))
 }
 
 #[async_trait]

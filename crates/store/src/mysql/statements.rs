@@ -117,6 +117,13 @@ pub(crate) static LOCK_KNOWN: Shaped = Shaped::new(
 pub(crate) static TAKEN_IDS: Shaped =
     Shaped::new("TAKEN_IDS", ("SELECT id FROM products WHERE id IN (", "?", ")"), &[Sample::Id]);
 
+/// The last versions of ids that products had once.
+pub(crate) static LAST_VERSIONS: Shaped = Shaped::new(
+    "LAST_VERSIONS",
+    ("SELECT product_id, MAX(version) AS version FROM change_log WHERE product_id IN (", "?", ") GROUP BY product_id"),
+    &[Sample::Id],
+);
+
 const PRODUCT_SAMPLES: &[Sample] =
     &[Sample::Id, Sample::Sku, Sample::Number, Sample::Hash, Sample::Millis, Sample::Millis, Sample::Text];
 
@@ -156,6 +163,7 @@ pub(crate) static FORGET: Shaped =
 
 /// All statements.
 pub(crate) fn all() -> Vec<Statement> {
-    let shaped = [&KNOWN, &LOCK_KNOWN, &TAKEN_IDS, &INSERT_PRODUCTS, &REPLACE_PRODUCTS, &APPEND, &FORGET];
-    FIXED.iter().copied().chain(shaped.into_iter().flat_map(|shaped| shaped.statements())).collect()
+    let reading = [&KNOWN, &LOCK_KNOWN, &TAKEN_IDS, &LAST_VERSIONS];
+    let shaped = reading.into_iter().chain([&INSERT_PRODUCTS, &REPLACE_PRODUCTS, &APPEND, &FORGET]);
+    FIXED.iter().copied().chain(shaped.flat_map(|shaped| shaped.statements())).collect()
 }

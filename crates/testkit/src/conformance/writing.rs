@@ -129,6 +129,23 @@ pub async fn delete_removes_and_a_second_delete_finds_nothing(s: &Subject) {
     assert_eq!((again.version, again.id), (1, test_id(2)));
 }
 
+/// An id that was deleted and is brought back goes on counting: no entity tag ever stands for two contents.
+pub async fn an_id_brought_back_never_repeats_an_entity_tag(s: &Subject) {
+    let brought = |sku: &str, id| haat_catalog::Draft { id: Some(test_id(id)), ..draft(sku, "x") };
+    let mut tags = BTreeSet::new();
+    for _ in 0..2 {
+        assert!(tags.insert(s.done(create(brought("A", 70), 1)).await.etag()));
+        assert!(tags.insert(s.done(patch("A", json!({"stock": 1}))).await.etag()));
+        s.done(delete("A")).await;
+        s.batch(super::batch(vec![brought("A", 70), brought("B", 71)], 10)).await;
+        assert!(tags.insert(s.product("A").await.unwrap().etag()));
+        assert!(tags.insert(s.product("B").await.unwrap().etag()));
+        s.done(delete("A")).await;
+        s.done(delete("B")).await;
+    }
+    assert_eq!(s.done(create(draft("A", "fresh"), 99)).await.version, 1);
+}
+
 /// `If-Match` with the current entity tag (or `*`) lets a write through, with any other refuses it.
 pub async fn if_match_admits_the_current_version_alone(s: &Subject) {
     let conditional = |request: WriteRequest, precondition| WriteRequest { precondition, ..request };

@@ -161,7 +161,7 @@ impl MariaDb {
 
     /// Stops the server without closing connections (SIGSTOP): it accepts and never answers.
     pub fn pause(&self) {
-        self.process().signal("STOP");
+        self.process().pause();
     }
 
     /// Lets it go on.

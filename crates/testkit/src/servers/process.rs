@@ -58,6 +58,22 @@ impl Guarded {
         assert!(sent.success(), "kill -{name} {}", self.pid);
     }
 
+    /// Stops all its threads (SIGSTOP) and waits until they stand still: until then it may still answer.
+    pub(super) fn pause(&self) {
+        self.signal("STOP");
+        let stopped = wait_for(|| self.threads_stand_still().then_some(()));
+        assert!(stopped.is_some(), "process {} does not stop", self.pid);
+    }
+
+    fn threads_stand_still(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap();
+        tasks.flatten().all(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat"));
+            // A thread that ended meanwhile stands still as well.
+            stat.map_or(true, |stat| stat.contains(") T "))
+        })
+    }
+
     /// Whether the server still runs.
     pub(super) fn runs(&self) -> bool {
         let state = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));

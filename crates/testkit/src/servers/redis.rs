@@ -53,7 +53,7 @@ impl RedisServer {
 
     /// Stops it without closing connections (SIGSTOP): it accepts and never answers.
     pub fn pause(&self) {
-        self.process.signal("STOP");
+        self.process.pause();
     }
 
     /// Lets it go on.
