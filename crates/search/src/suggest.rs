@@ -50,8 +50,7 @@ fn values(view: &View, query: &SuggestQuery, field: Field, counted: Counted) -> 
     let shared = view.ordinals.get(counted, &view.segments)?;
     let mut totals: HashMap<u32, u64> = HashMap::new();
     for (segment, places) in view.segments.iter().zip(&shared.places) {
-        let matches = text.segment(&segment.reader)?.matches()?;
-        let matches = Bits::from_bitset(&matches, segment.max_doc());
+        let matches = Bits::from_words(text.segment(&segment.reader)?.matching_words()?, segment.max_doc());
         let mut counts = vec![0_u32; places.len()];
         let column = &counted.column(&segment.columns).ords;
         for doc in matches.iter().filter(|doc: &DocId| segment.is_alive(*doc)) {

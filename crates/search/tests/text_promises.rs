@@ -120,7 +120,8 @@ fn name_before_brand_before_category_before_description() {
 
 #[test]
 fn an_exact_match_comes_before_a_prefix_and_a_typo_comes_last() {
-    let index = TextIndex::of_names(&["Oily Fish of the Deep Sea", "Oil of Something with Many Words", "Sunfloer", "Sunflowr"]);
+    let index =
+        TextIndex::of_names(&["Oily Fish of the Deep Sea", "Oil of Something with Many Words", "Sunfloer", "Sunflowr"]);
     assert_eq!(index.numbers("oil"), [1, 0]);
     assert_eq!(index.numbers("sunflower"), [2, 3]);
 }

@@ -28,6 +28,7 @@ pub enum Strategy {
     #[default]
     Cheapest,
     /// The ordered walk wherever the order allows one, however long it takes.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
     Walk,
     /// The scan, always.
     Scan,
@@ -36,7 +37,6 @@ pub enum Strategy {
 /// A query over one state of the index.
 pub struct Search<'a> {
     view: &'a View,
-    query: &'a Query,
     text: Option<&'a TextQuery>,
     conditions: Vec<Condition>,
     /// By segment; one per condition and, last, the documents that match the text where they are needed.
@@ -89,15 +89,15 @@ impl<'a> Search<'a> {
             if let Some(text) = text
                 && (counted || !by_relevance)
             {
-                let matches = text.segment(&segment.reader)?.matches()?;
-                here.push(Clause::known(Arc::new(Bits::from_bitset(&matches, segment.max_doc()))));
+                let matches = text.segment(&segment.reader)?.matching_words()?;
+                here.push(Clause::known(Arc::new(Bits::from_words(matches, segment.max_doc()))));
             }
             clauses.push(here);
         }
-        Ok(Self { view, query, text, conditions, clauses, sets: OnceCell::new(), strategy: Strategy::Cheapest })
+        Ok(Self { view, text, conditions, clauses, sets: OnceCell::new(), strategy: Strategy::Cheapest })
     }
 
-    /// Finds pages in one particular way.
+    /// Finds pages in that way.
     #[must_use]
     pub fn by(mut self, strategy: Strategy) -> Self {
         self.strategy = strategy;
@@ -198,13 +198,16 @@ impl<'a> Search<'a> {
         for (i, segment) in self.view.segments.iter().enumerate() {
             let keys = SegmentOrder::new(order, segment, None);
             let mut top = best.top(&keys, after)?;
+            // Backward the worst score is wanted first: none is too low.
+            let least = |reach| if order.is_backward() { i64::MIN } else { least_score(reach) };
+            let threshold = least(top.reach());
             let mut push = |doc: DocId, score: i64| {
                 let first = keys.number(0, doc, Some(score));
                 top.offer(first, doc, || keys.complete(first, doc, Some(score)));
-                // Backward the worst score is wanted first: no score is too low.
-                if order.is_backward() { i64::MIN } else { least_score(top.reach()) }
+                least(top.reach())
             };
-            text.segment(&segment.reader)?.top(&mut |doc| self.accepts(segment, i, doc), &mut push)?;
+            let mut accept = |doc| self.accepts(segment, i, doc);
+            text.segment(&segment.reader)?.top_from(threshold, &mut accept, &mut push)?;
             best.take(i, &keys, top)?;
         }
         Ok(Picked { found: best.found, passed: best.passed })

@@ -31,26 +31,30 @@ pub struct SegmentView {
     pub number: u32,
     /// Its columns.
     pub columns: Arc<Columns>,
-    alive: OnceLock<Option<Bits>>,
+    alive: OnceLock<Option<Arc<Bits>>>,
 }
 
 impl View {
-    /// Opens what `searcher` sees; columns of segments that `previous` has are taken over.
+    /// Opens what `searcher` sees; what `previous` has open of the same segments is taken over.
     ///
     /// # Errors
     /// When a segment's files cannot be read.
     pub fn open(searcher: Searcher, fields: Fields, previous: Option<&View>) -> tantivy::Result<Self> {
-        let known: HashMap<SegmentId, &Arc<Columns>> = previous
-            .into_iter()
-            .flat_map(|view| view.segments.iter().map(|s| (s.reader.segment_id(), &s.columns)))
-            .collect();
+        let before = previous.into_iter().flat_map(|view| &view.segments);
+        let known: HashMap<SegmentId, &SegmentView> = before.map(|s| (s.reader.segment_id(), s)).collect();
         let mut segments = Vec::with_capacity(searcher.segment_readers().len());
         for (number, reader) in (0_u32..).zip(searcher.segment_readers()) {
-            let columns = match known.get(&reader.segment_id()) {
-                Some(columns) => Arc::clone(columns),
+            let known = known.get(&reader.segment_id());
+            let columns = match known {
+                Some(same) => Arc::clone(&same.columns),
                 None => Arc::new(Columns::open(reader, &fields)?),
             };
-            segments.push(SegmentView { reader: reader.clone(), number, columns, alive: OnceLock::new() });
+            let (mut reader, mut alive) = (reader.clone(), OnceLock::new());
+            if let Some(same) = known.filter(|same| same.reader.delete_opstamp() == reader.delete_opstamp()) {
+                // Nothing was deleted in between: what the old reader has opened need not be opened again.
+                (reader, alive) = (same.reader.clone(), same.alive.clone());
+            }
+            segments.push(SegmentView { reader, number, columns, alive });
         }
         segments.sort_by_key(|s| std::cmp::Reverse(s.reader.num_docs()));
         Ok(Self { searcher, fields, segments, ordinals: Ordinals::default() })
@@ -81,8 +85,8 @@ impl SegmentView {
                 .has_deletes()
                 .then(|| self.reader.alive_bitset())
                 .flatten()
-                .map(|alive| Bits::from_fn(self.max_doc(), |doc| alive.is_alive(doc)))
+                .map(|alive| Arc::new(Bits::from_fn(self.max_doc(), |doc| alive.is_alive(doc))))
         };
-        self.alive.get_or_init(bits).as_ref()
+        self.alive.get_or_init(bits).as_deref()
     }
 }

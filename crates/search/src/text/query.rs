@@ -7,10 +7,11 @@ use tantivy::{Searcher, SegmentReader};
 
 use super::TextFields;
 use super::dictionary::Dictionary;
-use super::expand::{QueryWord, expand};
+use super::expand::{QueryWord, Variants, expand};
 use super::fields::hash;
 use super::score::{Class, needed};
 use super::segment::SegmentText;
+use super::sequence::Hashes;
 
 /// Which fields a text is looked for in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub struct TextQuery {
     /// The numbers of the texts that are searched.
     pub(super) texts: Vec<usize>,
     pub(super) words: Vec<QueryWord>,
-    /// The hashed stems of each word's classes, sorted; in the order of `variants`.
-    pub(super) hashes: Vec<Vec<(Class, Vec<u16>)>>,
+    /// What each word may stand for in the column `sequence`, by class.
+    pub(super) hashes: Vec<Vec<(Class, Hashes)>>,
     /// Stems that are found by themselves.
     pub(super) stems: HashSet<String>,
     /// Stems that are found when the other one follows.
@@ -96,13 +97,11 @@ impl TextQuery {
     }
 }
 
-fn hashes(word: &QueryWord) -> Vec<(Class, Vec<u16>)> {
-    let of_variants = |v: &super::expand::Variants| {
-        let parts = v.pairs.iter().flat_map(|(a, b)| [a, b]);
-        let mut hashes: Vec<u16> = v.stems.iter().chain(parts).map(|stem| hash(stem)).collect();
-        hashes.sort_unstable();
-        hashes.dedup();
-        (v.class, hashes)
+fn hashes(word: &QueryWord) -> Vec<(Class, Hashes)> {
+    let of_variants = |v: &Variants| {
+        let mut stems: Vec<_> = v.stems.iter().map(|stem| hash(stem)).collect();
+        stems.sort_unstable();
+        (v.class, Hashes { stems, pairs: v.pairs.iter().map(|(a, b)| (hash(a), hash(b))).collect() })
     };
     word.variants.iter().map(of_variants).collect()
 }

@@ -12,7 +12,7 @@ use super::expand::Variants;
 use super::fields::hash;
 use super::lists::{List, Pair, WINDOW};
 use super::score::{MAX_WORDS, Score};
-use super::sequence::{ADJACENT, Place, Sequence};
+use super::sequence::{ADJACENT, Hashes, Place, Sequence};
 
 /// A text query in one segment. Made for one thread; reads postings when they are needed.
 pub struct SegmentText<'a> {
@@ -168,13 +168,14 @@ impl<'a> SegmentText<'a> {
         if score.closeness == 0 {
             return score;
         }
-        let mut places = [Place { text: 0, hashes: &[] }; MAX_WORDS];
+        let nowhere = Hashes::default();
+        let mut places = [Place { text: 0, by: &nowhere }; MAX_WORDS];
         let mut length = 0;
         for ((word, found), hashes) in self.words.iter().zip(self.found).zip(&self.query.hashes) {
             if let Some(list) = found.and_then(|n| word.lists.get(n))
-                && let Some((_, hashes)) = hashes.iter().find(|(class, _)| *class == list.class)
+                && let Some((_, by)) = hashes.iter().find(|(class, _)| *class == list.class)
             {
-                places[length] = Place { text: list.text, hashes };
+                places[length] = Place { text: list.text, by };
                 length += 1;
             }
         }

@@ -17,19 +17,33 @@ pub const ADJACENT: u32 = 7;
 /// The distance from which on words are not close.
 const FAR: u32 = ADJACENT + 1;
 
-/// A word matched in a text: which text, and the hashes of the stems that it is matched by, sorted.
+/// How a stem stands in a sequence.
+type Hash = u16;
+
+/// What a word may stand for in one class: hashed stems, sorted, and hashed stems that must follow each other.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hashes {
+    pub stems: Vec<Hash>,
+    pub pairs: Vec<(Hash, Hash)>,
+}
+
+/// A word matched in a text: which text, and what it is matched by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     pub text: usize,
-    pub hashes: &'a [u16],
+    pub by: &'a Hashes,
 }
 
 impl Place<'_> {
-    fn has(&self, hash: u16) -> bool {
-        match self.hashes {
-            [only] => *only == hash,
-            many => many.binary_search(&hash).is_ok(),
+    fn has(&self, stem: Hash) -> bool {
+        match self.by.stems[..] {
+            [only] => only == stem,
+            ref many => many.binary_search(&stem).is_ok(),
         }
+    }
+
+    fn has_pair(&self, first: Hash, second: Hash) -> bool {
+        !self.by.pairs.is_empty() && self.by.pairs.contains(&(first, second))
     }
 }
 
@@ -47,9 +61,9 @@ impl Sequence {
     }
 
     /// The hashed words of one text; [`LEVEL_END`]s are among them.
-    fn text(&self, doc: DocId, text: usize) -> impl Iterator<Item = u16> + '_ {
+    fn text(&self, doc: DocId, text: usize) -> impl Iterator<Item = Hash> + '_ {
         let mut before = text;
-        let values = self.column.values_for_doc(doc).map(|v| v as u16);
+        let values = self.column.values_for_doc(doc).map(|v| v as Hash);
         let from_text = values.skip_while(move |v| {
             let skip = before > 0;
             before -= usize::from(skip && *v == TEXT_END);
@@ -59,7 +73,7 @@ impl Sequence {
     }
 
     /// Whether `b` directly follows `a` in a text.
-    pub(super) fn follows(&self, doc: DocId, text: usize, (a, b): (u16, u16)) -> bool {
+    pub(super) fn follows(&self, doc: DocId, text: usize, (a, b): (Hash, Hash)) -> bool {
         let mut last = TEXT_END;
         self.text(doc, text).any(|word| std::mem::replace(&mut last, word) == a && word == b)
     }
@@ -78,18 +92,27 @@ impl Sequence {
     /// Lowers `nearest[n]` to the distance of word n from word n + 1 where both are matched in this text.
     fn measure(&self, doc: DocId, text: usize, places: &[Place<'_>], nearest: &mut [u32; MAX_WORDS]) {
         let mut seen = [None; MAX_WORDS];
-        let mut at = 0;
+        let (mut at, mut before) = (1, TEXT_END);
         for word in self.text(doc, text) {
             at += if word == LEVEL_END { FAR } else { 1 };
+            let before = std::mem::replace(&mut before, word);
             for (n, place) in places.iter().enumerate().take(MAX_WORDS) {
-                if place.text != text || !place.has(word) {
+                if place.text != text {
                     continue;
                 }
-                if let Some(last) = n.checked_sub(1).and_then(|before| seen[before]) {
-                    nearest[n - 1] = nearest[n - 1].min(distance(last, at, 0));
+                // A word that is two in the text begins at the first and ends at the second.
+                let begins = if place.has_pair(before, word) {
+                    at - 1
+                } else if place.has(word) {
+                    at
+                } else {
+                    continue;
+                };
+                if let Some(last) = n.checked_sub(1).and_then(|previous| seen[previous]) {
+                    nearest[n - 1] = nearest[n - 1].min(distance(last, begins, 0));
                 }
                 if let Some(last) = seen.get(n + 1).copied().flatten() {
-                    nearest[n] = nearest[n].min(distance(last, at, 1));
+                    nearest[n] = nearest[n].min(distance(last, begins, 1));
                 }
                 seen[n] = Some(at);
             }
@@ -97,7 +120,7 @@ impl Sequence {
     }
 }
 
-/// From one place to a later one, at least 1.
+/// From the end of one word to the beginning of a later one, at least 1.
 fn distance(from: u32, to: u32, extra: u32) -> u32 {
     (to.saturating_sub(from) + extra).clamp(1, FAR)
 }

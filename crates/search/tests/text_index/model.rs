@@ -35,7 +35,8 @@ impl Model {
         for p in products {
             let (name, brand, description) = ([p.name.clone()], [p.brand.clone()], [p.description.clone()]);
             let texts: [&[String]; 4] = [&name, &brand, &p.category, &description];
-            let all: BTreeSet<String> = texts.iter().flat_map(|t| t.iter()).flat_map(|t| words(t)).map(|w| w.text).collect();
+            let all: BTreeSet<String> =
+                texts.iter().flat_map(|t| t.iter()).flat_map(|t| words(t)).map(|w| w.text).collect();
             all.into_iter().for_each(|w| *counts.entry(w).or_insert(0) += 1);
             let stems = |t: &String| words(t).map(|w| stem(&w.text).into_owned()).collect();
             documents.push(Document { texts: texts.map(|levels| levels.iter().map(stems).collect()) });
@@ -139,16 +140,19 @@ impl Document {
         let limit = if text == 3 { SEQUENCE_DESCRIPTION_WORDS } else { usize::MAX };
         let mut best = 0;
         for level in &self.texts[text] {
-            let places = |variant: &Variant| -> Vec<usize> {
-                let has = |s: &String| {
-                    variant.stems.contains(s) || variant.pairs.iter().any(|(a, b)| a == s || b == s)
-                };
-                (0..level.len().min(limit)).filter(|n| has(&level[*n])).collect()
+            let level = &level[..level.len().min(limit)];
+            // Where each match begins and ends.
+            let places = |variant: &Variant| -> Vec<(usize, usize)> {
+                let words = (0..level.len()).filter(|n| variant.stems.contains(&level[*n])).map(|n| (n, n));
+                let pairs = level.windows(2).enumerate();
+                let pairs = pairs.filter(|(_, w)| variant.pairs.contains(&(w[0].clone(), w[1].clone())));
+                words.chain(pairs.map(|(n, _)| (n, n + 1))).collect()
             };
             for a in places(pair[0].1) {
                 for b in places(pair[1].1) {
-                    let steps = if b >= a { (b - a).max(1) } else { a - b + 1 };
-                    best = best.max(8_usize.saturating_sub(steps));
+                    let in_order = a.1 <= b.1;
+                    let steps = if in_order { b.0.saturating_sub(a.1) } else { a.0.saturating_sub(b.1) + 1 };
+                    best = best.max(8_usize.saturating_sub(steps.max(1)));
                 }
             }
         }
@@ -159,9 +163,8 @@ impl Document {
 /// The ways to take a word apart.
 fn pairs(word: &str) -> Vec<(String, String)> {
     let letters: Vec<char> = word.chars().collect();
-    let fits = |at: usize| {
-        letters[at - 1].is_numeric() != letters[at].is_numeric() || (at >= 2 && letters.len() - at >= 2)
-    };
+    let fits =
+        |at: usize| letters[at - 1].is_numeric() != letters[at].is_numeric() || (at >= 2 && letters.len() - at >= 2);
     let part = |letters: &[char]| stem(&letters.iter().collect::<String>()).into_owned();
     (1..letters.len()).filter(|at| fits(*at)).map(|at| (part(&letters[..at]), part(&letters[at..]))).collect()
 }
