@@ -14,9 +14,6 @@ use crate::csv::Places;
 use crate::reader::{self, Batch, Message};
 use crate::spec::{ImportError, ImportReport, ImportSpec, KEPT_ERRORS, StopCause};
 
-/// How long a batch is tried again while the store cannot be reached.
-pub const RETRY_FOR: Duration = Duration::from_secs(30);
-
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(3);
 
@@ -228,10 +225,9 @@ impl<'a> Run<'a> {
                 let why = format!("{error}, after {} records", self.counts.records);
                 return Err(Stop { cause: StopCause::StoreFailed, why });
             }
-            if begun.elapsed() + delay > RETRY_FOR {
+            if begun.elapsed() + delay > self.spec.retry_for {
                 tracing::error!(%error, "a batch of an import failed too often");
-                let seconds = RETRY_FOR.as_secs();
-                let why = format!("{error}, for {seconds} s, after {} records", self.counts.records);
+                let why = format!("{error}, for {:.0?}, after {} records", self.spec.retry_for, self.counts.records);
                 return Err(Stop { cause: StopCause::StoreUnavailable, why });
             }
             tracing::warn!(%error, delay_ms = delay.as_millis() as u64, "a batch of an import is tried again");

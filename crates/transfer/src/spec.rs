@@ -36,6 +36,9 @@ pub struct ImportSpec {
     /// How many records are written in one transaction.
     #[serde(default = "default_batch")]
     pub batch: usize,
+    /// How long a batch is tried again while the store cannot be reached.
+    #[serde(default = "default_retry_for")]
+    pub retry_for: Duration,
 }
 
 fn default_max_errors() -> u64 {
@@ -46,10 +49,21 @@ fn default_batch() -> usize {
     1000
 }
 
+fn default_retry_for() -> Duration {
+    Duration::from_secs(30)
+}
+
 impl ImportSpec {
     /// A spec of that format with everything else as by default.
     pub fn new(format: Format) -> Self {
-        Self { format, mapping: None, dry_run: false, max_errors: default_max_errors(), batch: default_batch() }
+        Self {
+            format,
+            mapping: None,
+            dry_run: false,
+            max_errors: default_max_errors(),
+            batch: default_batch(),
+            retry_for: default_retry_for(),
+        }
     }
 
     /// Checks what can be checked before any input is there.

@@ -62,11 +62,10 @@ impl Decoder {
         let name = self.required(o, "name").and_then(|v| self.text(v, "/name", 1, limits::NAME));
         let price = self.required(o, "price").and_then(|v| self.money(v, "/price"));
         let status = present(o, "status").map_or(Some(Status::Active), |v| self.status(v));
+        self.read_only(o);
         let draft = Draft {
             id: present(o, "id").and_then(|v| self.id(v)),
             created_at: present(o, "created_at").and_then(|v| self.timestamp(v, "/created_at")),
-            sku: sku?,
-            name: name?,
             // Empty is absent, as with labels: a spreadsheet cannot tell the two apart, and what it writes must come back.
             description: present(o, "description")
                 .and_then(|v| self.text(v, "/description", 0, limits::DESCRIPTION))
@@ -74,7 +73,6 @@ impl Decoder {
             brand: self.label(o, "brand"),
             category: present(o, "category").map(|v| self.category(v)).unwrap_or_default(),
             tags: present(o, "tags").map(|v| self.labels(v, "/tags", limits::LIST)).unwrap_or_default(),
-            price: price?,
             list_price: present(o, "list_price").and_then(|v| self.money(v, "/list_price")),
             stock: present(o, "stock").and_then(|v| self.integer(v, "/stock", 0, MAX_AMOUNT)),
             unit: self.label(o, "unit"),
@@ -84,9 +82,12 @@ impl Decoder {
             attributes: present(o, "attributes").map(|v| self.attributes(v, "/attributes")).unwrap_or_default(),
             images: present(o, "images").map(|v| self.images(v)).unwrap_or_default(),
             variants: present(o, "variants").map(|v| self.variants(v)).unwrap_or_default(),
+            // Last, so that what is missing here does not hide what is wrong elsewhere.
+            sku: sku?,
+            name: name?,
+            price: price?,
             status: status?,
         };
-        self.read_only(o);
         Some(draft)
     }
 
@@ -455,6 +456,11 @@ mod tests {
             "/price/amount must be an integer",
             "/price/currency 'inr' is not an ISO 4217",
             "/status must be one of active, draft, archived",
+            "/stock must be an integer",
+            "/rating must be from 0 to 5",
+            "/variants/0/sku 'sku' is required",
+            "/attributes/a b an attribute's name",
+            "/images/0 must be an address",
         ] {
             assert!(found.iter().any(|v| v.starts_with(expected)), "{expected} in {found:#?}");
         }

@@ -148,7 +148,7 @@ mod tests {
     fn rows_are_read_as_rfc_4180_writes_them() {
         assert_eq!(cells("a,b\n"), (Scan::Row(4), vec!["a".into(), "b".into()]));
         assert_eq!(cells("a,b\r\nc"), (Scan::Row(5), vec!["a".into(), "b".into()]));
-        assert_eq!(cells(r#""a ""x"", b",c"#), (Scan::Row(13), vec![r#"a "x", b"#.into(), "c".into()]));
+        assert_eq!(cells(r#""a ""x"", b",c"#), (Scan::Row(14), vec![r#"a "x", b"#.into(), "c".into()]));
         assert_eq!(cells("\"1\r\n2\",\r\nx").1, vec!["1\r\n2".to_owned(), String::new()]);
         assert_eq!(cells(",").1, vec![String::new(), String::new()]);
         assert_eq!(cells("5\" pipe,x").1, vec!["5\" pipe".to_owned(), "x".into()]);

@@ -21,7 +21,7 @@ pub(crate) fn rule(text: &str) -> Result<(Target, Source<String>), String> {
         return Ok((target, Source::Constant(value)));
     }
     let name = target.name();
-    let source = right.trim();
+    let source = right.trim_start();
     if source.is_empty() {
         return Err(format!("write which column it is: {name}=COLUMN"));
     }
@@ -157,7 +157,9 @@ impl Pieces {
                     return Err("write the separator after the '|', for example tags=labels|;".to_owned());
                 }
                 '|' => {
-                    pieces.split = Some(after.to_owned());
+                    // A separator may be white space, but need not have any around it: items are trimmed.
+                    let trimmed = after.trim();
+                    pieces.split = Some(if trimmed.is_empty() { after } else { trimmed }.to_owned());
                     return Ok(pieces);
                 }
                 ':' => {

@@ -11,13 +11,13 @@ use haat_testkit::generate::Generator;
 use haat_transfer::{ExportError, Format, ImportSpec};
 use serde_json::json;
 
-use crate::market::{Market, Shared, counts, csv, ndjson};
+use crate::market::{Market, Shared, counts, csv, line, ndjson};
 
 /// Products with everything that could get lost on the way through a spreadsheet.
 fn odd_products() -> String {
     let odd = [
         json!({"name": " white space \n and lines\r\n ", "description": "a \"quote\", a comma;\ttab"}),
-        json!({"description": "", "category": ["a | b", "c > d"], "tags": ["a|b", "c"], "unit": "[kg]"}),
+        json!({"description": "", "category": ["a | b", "c >d"], "tags": ["a|b", "c"], "unit": "[kg]"}),
         json!({"category": ["[x]"], "tags": ["[1]"], "images": ["https://example.org/?a|b", "http://example.org/ "]}),
         json!({"category": ["A >", "B"], "tags": [" spaced ", "in  side"], "brand": "two\nlines"}),
         json!({"attributes": {"f": 1.0, "i": 1, "t": "1", "b": false, "l": [1, "1", true], "e": "", "s": " x "}}),
@@ -58,6 +58,25 @@ async fn importing_an_export_changes_nothing() {
         }
     }
     assert_eq!(market.store.head().await.unwrap(), head);
+}
+
+#[tokio::test]
+async fn numbers_of_many_digits_come_back_to_the_last_bit() {
+    let market = Market::open().await;
+    // Neighbours of 18.5 and 73.8 with all their digits: a reader that rounds twice gets one in a few of them wrong.
+    let text: String = (0..2000_u64)
+        .map(|i| {
+            let place = |near: f64| f64::from_bits(near.to_bits() + i * 7_919_317);
+            let (lat, lon) = (place(18.5), place(73.8));
+            line(&format!("P{i}"))
+                .replace("\"price\"", &format!("\"location\":{{\"lat\":{lat},\"lon\":{lon}}},\"price\""))
+        })
+        .collect();
+    market.import(ndjson(), text).await.unwrap();
+    for format in Format::ALL {
+        let report = market.import(ImportSpec::new(format), market.export(format, false).await).await.unwrap();
+        assert_eq!(report.counts, counts(2000, 0, 0, 2000, 0), "{format}");
+    }
 }
 
 #[tokio::test]
