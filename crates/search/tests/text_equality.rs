@@ -125,7 +125,7 @@ fn every_score_and_every_page_is_the_models() {
             assert_eq!(index.every(&text), expected, "{context}");
 
             let keep = random.random_range(1..4);
-            let accept = |n: u64| n % keep == 0;
+            let accept = |n: u64| n.is_multiple_of(keep);
             let limit = *[1, 3, 20, 1_000].choose(&mut random).unwrap();
             let mut best: Vec<(u64, i64)> = live.iter().zip(&scores).filter_map(|(n, s)| Some((*n, (*s)?))).collect();
             best.retain(|(n, _)| accept(*n));
