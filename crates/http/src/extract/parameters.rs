@@ -39,8 +39,9 @@ impl Parameters {
                 return Err(Problem::invalid_parameters(vec![v]));
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = unescape(name, || "the name of a parameter".to_owned())?;
-            let value = unescape(value, || format!("the value of '{}'", shown(&name)))?;
+            let name = unescape(name, || Violation::new("", format!("the name of a parameter {NOT_UTF8}")))?;
+            let value =
+                unescape(value, || Violation::new(format!("/{}", shown(&name)), format!("the value {NOT_UTF8}")))?;
             pairs.push((name, value));
         }
         Ok(Self(pairs))
@@ -82,15 +83,12 @@ impl Parameters {
     }
 }
 
-fn unescape(text: &str, what: impl FnOnce() -> String) -> Result<String, Problem> {
+const NOT_UTF8: &str = "is not UTF-8 once its percent escapes are undone";
+
+fn unescape(text: &str, refusal: impl FnOnce() -> Violation) -> Result<String, Problem> {
     let spaced: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
-    match percent_decode_str(&spaced).decode_utf8() {
-        Ok(text) => Ok(text.into_owned()),
-        Err(_) => {
-            let v = Violation::new("", format!("{} is not UTF-8 once its percent escapes are undone", what()));
-            Err(Problem::invalid_parameters(vec![v]))
-        }
-    }
+    let decoded = percent_decode_str(&spaced).decode_utf8();
+    decoded.map(Cow::into_owned).map_err(|_| Problem::invalid_parameters(vec![refusal()]))
 }
 
 /// As much of a name as is told back.

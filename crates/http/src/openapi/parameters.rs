@@ -3,7 +3,7 @@
 
 use utoipa::IntoParams;
 
-use super::schema::{Boolean, CountMode, CurrencyCode, Facets, Fields, Format, NearText, Sort, StatusName};
+use super::schema::{Boolean, CountMode, CurrencyCode, Facets, Fields, Format, MomentText, NearText, Sort, StatusName};
 
 /// Parameters of a listing.
 #[derive(IntoParams)]
@@ -46,11 +46,11 @@ pub(crate) struct ListingParameters {
     #[param(required = false, inline)]
     in_stock: Boolean,
     /// Created later than this moment.
-    #[param(required = false, value_type = String, format = DateTime)]
-    created_after: String,
+    #[param(required = false, inline, example = "2026-01-02T03:04:05Z")]
+    created_after: MomentText,
     /// Changed later than this moment.
-    #[param(required = false, value_type = String, format = DateTime)]
-    updated_after: String,
+    #[param(required = false, inline, example = "2026-01-02T03:04:05Z")]
+    updated_after: MomentText,
     /// A place to measure from, `LAT,LON` in degrees.
     #[param(required = false, inline, example = "18.52,73.86")]
     near: NearText,
@@ -93,7 +93,7 @@ pub(crate) struct ListingParameters {
 #[into_params(parameter_in = Header)]
 pub(crate) struct ReadHeaders {
     /// Entity tags that the client has, or `*`: 304 when one matches.
-    #[param(required = false, rename = "If-None-Match", pattern = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#)]
+    #[param(required = false, rename = "If-None-Match", example = "\"9a0ba0752cfe043f-1\"")]
     if_none_match: String,
 }
 
@@ -147,7 +147,7 @@ pub(crate) struct ImportParameters {
 #[into_params(parameter_in = Header)]
 pub(crate) struct WriteHeaders {
     /// Entity tags of which the product must have one, or `*`: it must exist. Otherwise 412.
-    #[param(required = false, rename = "If-Match", pattern = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#)]
+    #[param(required = false, rename = "If-Match", pattern = r#"^[*"]([!#-~]+"(, ?"[!#-~]+")*)?$"#)]
     if_match: String,
     /// `*`: there must be no such product. Otherwise 412. Not together with `If-Match`.
     #[param(required = false, rename = "If-None-Match", pattern = r"^\*$")]

@@ -10,7 +10,7 @@ use crate::problem::Code::{self, *};
 
 /// What anything can answer.
 const ALWAYS: &[Code] = &[MethodNotAllowed, UriTooLong, HeadersTooLarge, InternalError];
-const INDEX: &[Code] = &[InvalidParameter, InvalidPrecondition, Overloaded, Timeout];
+const INDEX: &[Code] = &[InvalidParameter, Overloaded, Timeout];
 const DATABASE: &[Code] = &[DatabaseUnavailable, Timeout];
 const ACCESS: &[Code] = &[Unauthorized, Forbidden];
 const WRITE: &[Code] = &[
@@ -30,7 +30,7 @@ fn of(operation: &str) -> Vec<&'static [Code]> {
     match operation {
         "listProducts" => vec![INDEX, &[InvalidCursor, CursorMismatch, IndexBehind]],
         "suggest" => vec![INDEX],
-        "getProduct" => vec![DATABASE, &[InvalidParameter, InvalidPrecondition, ProductNotFound]],
+        "getProduct" => vec![DATABASE, &[InvalidParameter, ProductNotFound]],
         "createProduct" => vec![DATABASE, ACCESS, WRITE, BODY, &[SkuExists, IdTaken]],
         "putProduct" => vec![DATABASE, ACCESS, WRITE, BODY, &[IdTaken]],
         "patchProduct" => vec![DATABASE, ACCESS, WRITE, BODY, &[ProductNotFound]],
@@ -43,7 +43,6 @@ fn of(operation: &str) -> Vec<&'static [Code]> {
         "getImport" => vec![DATABASE, ACCESS, &[InvalidParameter, ImportNotFound]],
         "listChanges" => vec![DATABASE, &[InvalidParameter, ChangesCompacted, Overloaded]],
         "readyz" => vec![&[NotReady, Timeout]],
-        "openapi" => vec![&[InvalidPrecondition, Timeout]],
         _ => vec![&[Timeout]],
     }
 }

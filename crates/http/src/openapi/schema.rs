@@ -5,7 +5,7 @@
 mod choices;
 mod product;
 
-pub(crate) use choices::{Boolean, CountMode, Facets, Fields, Format, NearText, Sort, StatusName};
+pub(crate) use choices::{Boolean, CountMode, Facets, Fields, Format, MomentText, NearText, Sort, StatusName};
 pub(crate) use product::{
     CurrencyCode, Key, ListedProduct, Product, ProductInput, ProductPatch, ProductReplacement, SkuText,
     SuggestedProduct,

@@ -75,8 +75,8 @@ pub(crate) struct Import {
     post, path = "/v1/imports", operation_id = "createImport", tag = "imports",
     params(ImportParameters),
     request_body(content(
-        (String = "application/x-ndjson", example = json!("{\"sku\":\"A1\",\"name\":\"Apple\",\"price\":{\"amount\":100,\"currency\":\"INR\"}}\n")),
-        (String = "text/csv", example = json!("sku,name,price,currency\nA1,Apple,100,INR\n")),
+        (serde_json::Value = "application/x-ndjson", example = json!("{\"sku\":\"A1\",\"name\":\"Apple\",\"price\":{\"amount\":100,\"currency\":\"INR\"}}\n")),
+        (serde_json::Value = "text/csv", example = json!("sku,name,price,currency\nA1,Apple,100,INR\n")),
     ), description = "NDJSON (one product a line) or CSV, gzipped or not"),
     responses((status = 202, description = "The upload was taken in; the import follows.", body = Import, headers(
         ("Location" = String, description = "Where to watch the import"),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use haat_catalog::Query;
+use haat_catalog::ports::IndexStatus;
+use haat_catalog::{Query, Seq, Violation};
 use http::{HeaderValue, header};
 
 use crate::answer::{HAAT_INDEX, NO_STORE, caching, link, page};
@@ -17,6 +18,9 @@ use crate::problem::Problem;
 use crate::state::SharedApp;
 
 pub(crate) const PATH: &str = "/v1/products";
+
+/// So far ahead of the newest change known here no change can be, whatever other replicas have just written.
+const FAR_AHEAD: u64 = 1_000_000;
 
 /// List and search products
 ///
@@ -47,6 +51,7 @@ pub(crate) async fn list(
     known: IfNoneMatch,
 ) -> Result<Response, Problem> {
     let query = Arc::new(Query::parse(parameters.for_listing())?);
+    refuse_unreachable(query.min_seq, app.services.index.status())?;
     let found = app.services.index.list(Arc::clone(&query), app.options.min_seq_wait).await?;
     let body = Bytes::from(page::render(&found, &query));
     // An incomplete page must not outlive the gap that it was read from.
@@ -60,4 +65,31 @@ pub(crate) async fn list(
         headers.insert(HAAT_INDEX, HeaderValue::from_static("building"));
     }
     Ok(response)
+}
+
+/// Refuses to wait for a change that will not come. An index that is behind itself (just started, being built) may
+/// not know how far the log goes, so it refuses nothing.
+fn refuse_unreachable(min_seq: Option<Seq>, status: IndexStatus) -> Result<(), Problem> {
+    match min_seq {
+        Some(min) if status.ready && min.0.saturating_sub(status.head.0) > FAR_AHEAD => {
+            let detail = format!("there is no such change; the newest is {}", status.head);
+            Err(Problem::invalid_parameters(vec![Violation::new("/min_seq", detail)]))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_cannot_come_is_not_waited_for() {
+        let status = IndexStatus { head: Seq(5), ready: true, ..IndexStatus::default() };
+        assert!(refuse_unreachable(Some(Seq(9_007_199_254_740_991)), status).is_err());
+        assert!(refuse_unreachable(Some(Seq(6)), status).is_ok());
+        assert!(refuse_unreachable(None, status).is_ok());
+        let behind = IndexStatus { ready: false, ..status };
+        assert!(refuse_unreachable(Some(Seq(9_007_199_254_740_991)), behind).is_ok());
+    }
 }

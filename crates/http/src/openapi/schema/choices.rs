@@ -2,7 +2,7 @@
 
 use haat_catalog::product::{MEMBERS, Status};
 use haat_catalog::{FacetField, SortField};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -16,7 +16,7 @@ macro_rules! described {
 
             impl PartialSchema for $name {
                 fn schema() -> RefOr<Schema> {
-                    $schema.into()
+                    RefOr::T(Schema::from($schema))
                 }
             }
 
@@ -45,6 +45,13 @@ described! {
     Format => text_enum("How the body is written", ["ndjson", "csv"]).build();
     /// A status.
     StatusName => text_enum("Where a product stands in its life", Status::ALL.map(Status::name)).build();
+    /// A moment; an empty text counts as absent, like that of any parameter.
+    MomentText => AnyOfBuilder::new()
+        .item(ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))))
+        .item(ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).max_length(Some(0)))
+        .build();
     /// `LAT,LON`.
     NearText => ObjectBuilder::new()
         .schema_type(SchemaType::Type(Type::String))
