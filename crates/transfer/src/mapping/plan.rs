@@ -10,6 +10,9 @@ use crate::mapping::source::Source;
 use crate::mapping::syntax::flat;
 use crate::spec::{ImportError, MissingColumn, shown};
 
+/// No table that anybody made has more; looking for what was meant by a million names would take minutes.
+const MAX_COLUMNS: usize = 10_000;
+
 /// What to do with each row.
 pub(crate) struct Plan {
     header: Vec<String>,
@@ -19,6 +22,10 @@ pub(crate) struct Plan {
 impl Plan {
     /// Matches a mapping with a header; without one the header names the fields itself.
     pub(crate) fn new(header: &[&str], mapping: Option<&CsvMapping>) -> Result<Self, ImportError> {
+        if header.len() > MAX_COLUMNS {
+            let detail = format!("it has {} columns, more than {MAX_COLUMNS}", header.len());
+            return Err(ImportError::Header(detail));
+        }
         let header: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
         let rules = match mapping {
             Some(mapping) => bind(&header, mapping)?,

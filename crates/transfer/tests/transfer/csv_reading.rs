@@ -123,6 +123,13 @@ async fn a_header_that_cannot_be_used_says_why(#[case] input: &str, #[case] expe
     assert!(error.contains(expected), "{error}");
 }
 
+#[tokio::test]
+async fn a_header_of_a_million_columns_is_refused_at_once() {
+    let market = Market::open().await;
+    let error = market.import(csv(), "x,".repeat(500_000) + "\n").await.unwrap_err().to_string();
+    assert!(error.contains("500001 columns, more than 10000"), "{error}");
+}
+
 #[rstest]
 #[case("sku,name,price.amount\n", "it has no column price.currency")]
 #[case("sku,name,price.amount,price.curency\n", "there is no column 'price.curency'; did you mean 'price.currency'?")]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod csv_reading;
+mod demo;
 mod exporting;
 mod groceries;
 mod gzipped;
