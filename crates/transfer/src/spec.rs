@@ -37,7 +37,7 @@ pub struct ImportSpec {
     #[serde(default = "default_batch")]
     pub batch: usize,
     /// How long a batch is tried again while the store cannot be reached.
-    #[serde(default = "default_retry_for")]
+    #[serde(default = "default_retry_for", skip_serializing_if = "is_default_retry_for")]
     pub retry_for: Duration,
 }
 
@@ -51,6 +51,10 @@ fn default_batch() -> usize {
 
 fn default_retry_for() -> Duration {
     Duration::from_secs(30)
+}
+
+fn is_default_retry_for(given: &Duration) -> bool {
+    *given == default_retry_for()
 }
 
 impl ImportSpec {
