@@ -210,7 +210,8 @@ enum Source<'a> {
     Number(&'a Column<u64>),
     Text(&'a TextColumn),
     Distance(Near),
-    Score(&'a (dyn Score + 'a)),
+    /// Known beforehand, or asked for where there is somebody to ask.
+    Score(Option<&'a (dyn Score + 'a)>),
     Nothing,
 }
 
@@ -220,7 +221,7 @@ impl<'a> SegmentOrder<'a> {
         let columns: &'a Columns = &segment.columns;
         let source = |key: &SortKey| match key.field {
             SortField::Name => Source::Text(&columns.name),
-            SortField::Relevance => text.map_or(Source::Nothing, Source::Score),
+            SortField::Relevance => Source::Score(text),
             SortField::Distance => order.near.map_or(Source::Nothing, Source::Distance),
             field => columns.number(field).map_or(Source::Nothing, Source::Number),
         };
@@ -235,7 +236,7 @@ impl<'a> SegmentOrder<'a> {
             Source::Number(column) => value(column, doc),
             Source::Text(column) => value(&column.ords, doc).map(|ord| 2 * ord + 1),
             Source::Distance(near) => self.distance(near, doc).map(f64_to_u64),
-            Source::Score(text) => score.or_else(|| text.score(doc)).map(score_number),
+            Source::Score(text) => score.or_else(|| text.and_then(|text| text.score(doc))).map(score_number),
             Source::Nothing => None,
         };
         match number {
