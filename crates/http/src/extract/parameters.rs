@@ -96,7 +96,7 @@ fn shown(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
-/// Reads single parameters and gathers what is wrong with them. An empty value counts as absent.
+/// Reads single parameters and gathers what is wrong with them.
 pub(crate) struct Reader<'a> {
     parameters: &'a Parameters,
     violations: Vec<Violation>,
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         self.all(name).next().is_some()
     }
 
-    /// The value of a parameter that may stand once.
+    /// The value of a parameter that may stand once; an empty one counts as absent.
     pub fn text(&mut self, name: &str) -> Option<&'a str> {
         let (first, more) = {
             let mut values = self.all(name);
@@ -130,9 +130,15 @@ impl<'a> Reader<'a> {
         (!first.is_empty()).then_some(first)
     }
 
+    /// The value of a parameter that may stand once and must not be empty: `dry_run=` of a script whose variable was
+    /// not set shall not become a real run.
+    fn word(&mut self, name: &str) -> Option<&'a str> {
+        self.text(name).or_else(|| self.has(name).then_some(""))
+    }
+
     /// An integer within bounds.
     pub fn integer(&mut self, name: &str, min: u64, max: u64) -> Option<u64> {
-        let text = self.text(name)?;
+        let text = self.word(name)?;
         let value = text.parse().ok().filter(|n| (min..=max).contains(n));
         if value.is_none() {
             self.refuse(name, format!("must be an integer from {min} to {max}"));
@@ -142,7 +148,7 @@ impl<'a> Reader<'a> {
 
     /// One of a few words.
     pub fn choice<T: Copy>(&mut self, name: &str, choices: &[(&'static str, T)]) -> Option<T> {
-        let text = self.text(name)?;
+        let text = self.word(name)?;
         let found = choices.iter().find(|(n, _)| *n == text).map(|(_, value)| *value);
         if found.is_none() {
             let names: Vec<_> = choices.iter().map(|(n, _)| *n).collect();
@@ -185,7 +191,7 @@ mod tests {
     #[test]
     fn escapes_that_are_not_utf8_are_refused_not_replaced() {
         let problem = refusal(Parameters::decode("q=%ff").map(|_| ()));
-        assert!(problem.contains("invalid_parameter") && problem.contains("'q'"), "{problem}");
+        assert!(problem.contains("invalid_parameter") && problem.contains("\"/q\""), "{problem}");
         assert!(Parameters::decode("%c3=1").is_err());
         // Not an escape at all: taken as it stands, as browsers do.
         assert_eq!(pairs("q=100%")[0].1, "100%");
@@ -200,12 +206,13 @@ mod tests {
 
     #[test]
     fn every_violation_is_named() {
-        let parameters = Parameters::decode("limit=0&limt=3&wait=x&wait=2").unwrap();
-        let mut reader = parameters.read(&["limit", "wait"]);
+        let parameters = Parameters::decode("limit=0&limt=3&wait=x&wait=2&dry=").unwrap();
+        let mut reader = parameters.read(&["limit", "wait", "dry"]);
+        assert_eq!(reader.boolean("dry"), None);
         assert_eq!(reader.integer("limit", 1, 10), None);
         assert_eq!(reader.integer("wait", 0, 30), None);
         let problem = refusal(reader.finish());
-        for part in ["did you mean 'limit'", "from 1 to 10", "more than once", "from 0 to 30"] {
+        for part in ["did you mean 'limit'", "from 1 to 10", "more than once", "from 0 to 30", "true, false"] {
             assert!(problem.contains(part), "{part} in {problem}");
         }
     }

@@ -147,7 +147,7 @@ pub(crate) struct ImportParameters {
 #[into_params(parameter_in = Header)]
 pub(crate) struct WriteHeaders {
     /// Entity tags of which the product must have one, or `*`: it must exist. Otherwise 412.
-    #[param(required = false, rename = "If-Match", pattern = r#"^[*"]([!#-~]+"(, ?"[!#-~]+")*)?$"#)]
+    #[param(required = false, rename = "If-Match", pattern = r#"^(\*|"[!#-~]+"(, ?"[!#-~]+")*)$"#, example = "*")]
     if_match: String,
     /// `*`: there must be no such product. Otherwise 412. Not together with `If-Match`.
     #[param(required = false, rename = "If-None-Match", pattern = r"^\*$")]

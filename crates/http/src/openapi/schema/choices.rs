@@ -52,10 +52,10 @@ described! {
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))))
         .item(ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).max_length(Some(0)))
         .build();
-    /// `LAT,LON`.
+    /// `LAT,LON`, or empty.
     NearText => ObjectBuilder::new()
         .schema_type(SchemaType::Type(Type::String))
-        .pattern(Some(r"^-?(90(\.0+)?|[1-8]?[0-9](\.[0-9]+)?),-?(180(\.0+)?|(1[0-7][0-9]|[1-9]?[0-9])(\.[0-9]+)?)$"))
+        .pattern(Some(r"^$|^-?(90(\.0+)?|[1-8]?[0-9](\.[0-9]+)?),-?(180(\.0+)?|(1[0-7][0-9]|[1-9]?[0-9])(\.[0-9]+)?)$"))
         .build();
     /// Keys of a sort order.
     Sort => ArrayBuilder::new().items(text_enum("A key", sort_keys().iter().map(String::as_str))).max_items(Some(3)).build();
