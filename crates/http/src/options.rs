@@ -62,7 +62,8 @@ pub struct HttpOptions {
     pub max_query_bytes: usize,
     /// The most header fields of a request.
     pub max_headers: usize,
-    /// The most time for a request, and for the gaps between the pieces of an import's body.
+    /// The most time for a request, of which its body may take three quarters; and for the gaps between the pieces of
+    /// an import's body.
     pub request_timeout: Duration,
     /// The most time that a listing waits for `min_seq`.
     pub min_seq_wait: Duration,

@@ -76,6 +76,7 @@ impl Served {
         let (router, shutdown, busy) = (self.router.clone(), self.shutdown.clone(), Arc::clone(&activity));
         let service =
             service_fn(move |request| answer(router.clone(), Draining(shutdown.clone()), request, busy.clone()));
+        let mut refused = false;
         {
             let mut connection = pin!(self.builder.serve_connection(socket, service));
             let mut ending: Option<Instant> = None;
@@ -86,6 +87,7 @@ impl Served {
                     result = connection.as_mut() => {
                         if let Err(error) = result {
                             tracing::debug!(%error, "connection ended");
+                            refused = true;
                         }
                         break;
                     }
@@ -109,7 +111,9 @@ impl Served {
                 }
             }
         }
-        super::socket::linger(&stream, &self.abort).await;
+        if refused || activity.left_unread() {
+            super::socket::linger(&stream, &self.abort).await;
+        }
     }
 }
 
@@ -121,7 +125,8 @@ async fn answer(
 ) -> Result<Response<Tracked>, Infallible> {
     let busy = Busy::begin(activity);
     request.extensions_mut().insert(draining);
-    let response = router.oneshot(request.map(Body::new)).await?;
+    let request = request.map(|body| Body::new(Inbound { body, ended: false, activity: Arc::clone(&busy.0) }));
+    let response = router.oneshot(request).await?;
     Ok(response.map(|body| Tracked { body, _busy: busy }))
 }
 
@@ -131,12 +136,14 @@ struct Activity(Mutex<Going>);
 
 struct Going {
     requests: usize,
+    /// Whether a body was given up before its end.
+    unread: bool,
     idle_since: Instant,
 }
 
 impl Default for Going {
     fn default() -> Self {
-        Self { requests: 0, idle_since: Instant::now() }
+        Self { requests: 0, unread: false, idle_since: Instant::now() }
     }
 }
 
@@ -147,6 +154,10 @@ impl Activity {
 
     fn is_idle(&self) -> bool {
         self.with(|going| going.requests == 0)
+    }
+
+    fn left_unread(&self) -> bool {
+        self.with(|going| going.unread)
     }
 
     /// When the connection will have been idle for `limit`; while it is busy, not before that from now.
@@ -171,6 +182,43 @@ impl Drop for Busy {
             going.requests -= 1;
             going.idle_since = Instant::now();
         });
+    }
+}
+
+/// A request's body, which notes when it is given up: its sender may still be sending.
+struct Inbound {
+    body: Incoming,
+    ended: bool,
+    activity: Arc<Activity>,
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        if !self.ended && !self.body.is_end_stream() {
+            self.activity.with(|going| going.unread = true);
+        }
+    }
+}
+
+impl HttpBody for Inbound {
+    type Data = bytes::Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.ended |= matches!(frame, Poll::Ready(None));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
