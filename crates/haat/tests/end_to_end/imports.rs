@@ -65,7 +65,7 @@ async fn a_dry_run_says_what_would_happen_and_writes_nothing() {
     let body: String = lines.iter().map(|l| format!("{l}\n")).collect();
     let job = finished(&server, "?dry_run=true", "application/x-ndjson", body).await;
     assert_counts(&job, [("created", 1), ("updated", 1), ("unchanged", 1), ("failed", 1)]);
-    assert_eq!((server.head().await, server.total(&[]).await), (2, 2));
+    assert_eq!((server.caught_up().await, server.total(&[]).await), (2, 2));
     server.product("C").await.problem(404, "product_not_found");
 }
 

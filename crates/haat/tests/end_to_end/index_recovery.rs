@@ -6,7 +6,7 @@ use std::path::Path;
 use haat_testkit::generate::{Generator, written};
 use rstest::rstest;
 
-use crate::harness::{Backend, SOON, Stage, eventually, ndjson};
+use crate::harness::{Backend, SOON, Stage, eventually, least, ndjson};
 
 /// What can befall an index while no server looks.
 #[derive(Debug, Clone, Copy)]
@@ -64,8 +64,7 @@ async fn a_lost_or_damaged_index_comes_back_by_itself(
     assert_eq!(server.total(&[]).await, 800);
     stage.verify_index().await;
     // It follows on.
-    let product = Generator::new(52).product();
-    let seq = server.put(&written(&product)).await.expect(201).seq().to_string();
+    let seq = server.put(&least("fresh", "Fresh", 1)).await.expect(201).seq().to_string();
     assert_eq!(server.total(&[("min_seq", &seq)]).await, 801);
 }
 
@@ -138,16 +137,25 @@ async fn an_index_of_another_catalogue_is_noticed() {
 }
 
 #[tokio::test]
-async fn verifying_finds_what_differs() {
+async fn verifying_tells_what_differs_from_what_is_only_pending() {
     let stage = Stage::new(Backend::Sqlite).await;
     let server = stage.start().await;
     server.import(ndjson(&Generator::new(58).products(200))).await;
     server.stop().await;
-    let kept = stage.file("kept");
-    copy_folder(&stage.index(), &kept);
-    stage.run_with_input(&["import", "-"], ndjson(&Generator::new(59).products(50))).await.succeeded();
-    // What was written after the index's place is no difference, it is pending.
-    stage.verify_index().await;
+    let lines: String = (0..50).map(|n| format!("{}\n", least(&format!("later-{n}"), "Later", 1))).collect();
+    stage.run_with_input(&["import", "-"], lines.into_bytes()).await.succeeded();
+    let verified = stage.run(&["--json", "index", "verify"]).await.succeeded().json();
+    assert_eq!(verified["pending"], 50, "{verified}");
+
+    // The index of a catalogue of which every product is another.
+    let other = Stage::new(Backend::Sqlite).await;
+    let server = other.start().await;
+    server.import(ndjson(&Generator::new(60).products(200))).await;
+    server.stop().await;
+    std::fs::remove_dir_all(stage.index()).unwrap();
+    copy_folder(&other.index(), &stage.index());
+    let verified = stage.run(&["index", "verify"]).await;
+    assert_eq!(verified.code, Some(1), "{verified:?}");
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -12,7 +12,8 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
+use http_body::Body as _;
 use tracing::Instrument;
 
 use crate::problem::{PROBLEM_JSON, Problem};
@@ -27,15 +28,29 @@ pub(crate) async fn outer(State(app): State<SharedApp>, request: Request, next: 
     let route = request.extensions().get::<MatchedPath>().cloned();
     let log = AccessLog::begin(&id, &method, route.as_ref().map_or("none", MatchedPath::as_str));
     let docs = request.uri().path().starts_with("/docs");
+    let unread = may_stay_unread(&request);
     let answered = match limits::check(&request, &app.options) {
         Ok(()) => panic::caught(next.run(request)).instrument(log.span()).await,
         Err(problem) => problem.into_response(),
     };
     let mut response = finish(answered, &method, &app.options.errors_url, &id, &log);
     security::protect(response.headers_mut(), docs);
+    if unread && response.status().is_client_error() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     id.name(response.headers_mut());
     log.end(&response);
     response
+}
+
+/// Bodies up to this size are read even where nobody wants them.
+const DRAINED: u64 = 64 * 1024;
+
+/// Whether a refusal may come before the body was read. The connection ends after it then, and the answer must say so:
+/// a client that believes it can be used again loses its next request.
+fn may_stay_unread(request: &Request) -> bool {
+    let size = request.body().size_hint().exact();
+    request.version() <= Version::HTTP_11 && size.is_none_or(|bytes| bytes > DRAINED)
 }
 
 /// Gives problems their body, and answers `OPTIONS` where a method was refused.
