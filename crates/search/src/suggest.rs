@@ -13,7 +13,7 @@ use crate::engine::bits::Bits;
 use crate::engine::keys::Order;
 use crate::engine::ordinals::Counted;
 use crate::engine::page::hit;
-use crate::engine::plan::Search;
+use crate::engine::plan::{Search, Strategy};
 use crate::engine::view::View;
 use crate::schema::LEVEL_SEPARATOR;
 use crate::text::{Scope, TextQuery, highlight};
@@ -39,7 +39,7 @@ fn products(view: &View, query: &SuggestQuery) -> tantivy::Result<Vec<haat_catal
         ..Query::default()
     };
     let text = TextQuery::prepare(&view.searcher, &view.fields.text, &query.text, Scope::All)?;
-    let search = Search::new(view, &listing, Some(&text))?;
+    let search = Search::new(view, &listing, Some(&text), Strategy::Cheapest)?;
     let picked = search.pick(&Order::new(&listing, false), None, listing.limit.get())?;
     picked.found.iter().map(|found| hit(view, found, None)).collect()
 }

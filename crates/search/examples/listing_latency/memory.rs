@@ -4,9 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use async_trait::async_trait;
-use haat_catalog::ports::{
-    ChangeLog, ChangeLogError, Compacted, Compaction, ProductReader, StoreError, StoredProduct,
-};
+use haat_catalog::ports::{ChangeLog, ChangeLogError, Compacted, Compaction, ProductReader, StoreError, StoredProduct};
 use haat_catalog::product::ProductKey;
 use haat_catalog::{ChangePage, Draft, Product, ProductId, Seq, Timestamp};
 

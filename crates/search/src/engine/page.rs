@@ -22,7 +22,7 @@ pub fn page(view: &View, query: &Query, strategy: Strategy) -> tantivy::Result<P
         Some(text) => Some(TextQuery::prepare(&view.searcher, &view.fields.text, text, Scope::All)?),
         None => None,
     };
-    let search = Search::new(view, query, text.as_ref())?.by(strategy);
+    let search = Search::new(view, query, text.as_ref(), strategy)?;
     // The total comes first: what it has determined the page is then picked from.
     let total = match query.count {
         CountMode::Exact => Some(Total::exact(search.count()?)),

@@ -72,11 +72,16 @@ mod cost {
 const SAMPLE: u32 = 256;
 
 impl<'a> Search<'a> {
-    /// Prepares `query`; `text` is its text prepared for the same state.
+    /// Prepares `query`; `text` is its text prepared for the same state. Pages are found as `strategy` says.
     ///
     /// # Errors
     /// When the index's files cannot be read.
-    pub fn new(view: &'a View, query: &'a Query, text: Option<&'a TextQuery>) -> tantivy::Result<Self> {
+    pub fn new(
+        view: &'a View,
+        query: &'a Query,
+        text: Option<&'a TextQuery>,
+        strategy: Strategy,
+    ) -> tantivy::Result<Self> {
         let conditions = conditions(query, &view.fields);
         let by_relevance = query.sort.first().is_some_and(|k| k.field == SortField::Relevance);
         let counted = query.count == CountMode::Exact || !query.facets.is_empty();
@@ -87,21 +92,14 @@ impl<'a> Search<'a> {
                 here.push(condition.clause(segment)?);
             }
             if let Some(text) = text
-                && (counted || !by_relevance)
+                && (counted || !by_relevance || strategy == Strategy::Scan)
             {
                 let matches = text.segment(&segment.reader)?.matching_words()?;
                 here.push(Clause::known(Arc::new(Bits::from_words(matches, segment.max_doc()))));
             }
             clauses.push(here);
         }
-        Ok(Self { view, text, conditions, clauses, sets: OnceCell::new(), strategy: Strategy::Cheapest })
-    }
-
-    /// Finds pages in that way.
-    #[must_use]
-    pub fn by(mut self, strategy: Strategy) -> Self {
-        self.strategy = strategy;
-        self
+        Ok(Self { view, text, conditions, clauses, sets: OnceCell::new(), strategy })
     }
 
     /// The segments and the documents of each that match.

@@ -41,6 +41,44 @@ impl Live {
     pub fn new(generation: Arc<Generation>, view: Arc<View>, seq: Seq, last: Last) -> Self {
         Self { generation, view, seq, last, writer: None, followed: true }
     }
+
+    /// Sees to it that there is a writer. One that is opened, be it for the first time or after a failure, begins at
+    /// the last commit, of which this may know nothing: false when that has come further than thought.
+    async fn open_writer(&mut self, options: &IndexOptions) -> tantivy::Result<bool> {
+        if self.writer.is_some() {
+            return Ok(true);
+        }
+        let (generation, effort) = (Arc::clone(&self.generation), options.follow_effort());
+        let opened = blocking(move || {
+            let writer = Writer::open(&generation, effort, Box::new(Tiers::default()))?;
+            Ok((writer, Arc::new(generation.view(None)?), generation.payload()))
+        });
+        let (writer, view, payload) = opened.await?;
+        (self.writer, self.view) = (Some(writer), view);
+        match payload {
+            Some(payload) if payload.seq > self.seq => {
+                (self.seq, self.last) = (payload.seq, payload.last);
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Applies a batch and commits it. After a failure the writer is gone.
+    async fn apply(&mut self, changes: Vec<Change>, payload: Payload) -> tantivy::Result<()> {
+        let Some(mut writer) = self.writer.take() else { return Ok(()) };
+        let (generation, view) = (Arc::clone(&self.generation), Arc::clone(&self.view));
+        let done = blocking(move || {
+            writer.apply(&changes, &view)?;
+            writer.commit(payload)?;
+            let view = Arc::new(generation.view(Some(&view))?);
+            Ok((writer, view))
+        });
+        let (writer, view) = done.await?;
+        (self.writer, self.view) = (Some(writer), view);
+        (self.seq, self.last) = (payload.seq, payload.last);
+        Ok(())
+    }
 }
 
 /// What following came to.
@@ -322,10 +360,16 @@ impl Follower {
             live.seq = page.head;
             return Step::Idle;
         };
-        let (seq, last) = (newest.seq, Some(newest.id));
+        let payload = Payload::new(newest.seq, true, Some(newest.id));
         let full = page.changes.len() >= self.index.options.batch as usize;
         let began = Instant::now();
-        match apply(live, page.changes, Payload::new(seq, true, last), &self.index.options).await {
+        let applied = match live.open_writer(&self.index.options).await {
+            // The index was further than was thought: what was read would be applied twice.
+            Ok(false) => return Step::More,
+            Ok(true) => live.apply(page.changes, payload).await,
+            Err(e) => Err(e),
+        };
+        match applied {
             Ok(()) if full => Step::More,
             Ok(()) => Step::Applied(began.elapsed()),
             Err(e) => {
@@ -335,27 +379,6 @@ impl Follower {
             }
         }
     }
-}
-
-/// Applies a batch and commits it. After a failure the writer is opened anew from the last commit.
-async fn apply(live: &mut Live, changes: Vec<Change>, payload: Payload, options: &IndexOptions) -> tantivy::Result<()> {
-    let writer = live.writer.take();
-    let (generation, view, effort) = (Arc::clone(&live.generation), Arc::clone(&live.view), options.follow_effort());
-    let done = blocking(move || {
-        let mut writer = match writer {
-            Some(writer) => writer,
-            None => Writer::open(&generation, effort, Box::new(Tiers::default()))?,
-        };
-        writer.apply(&changes, &view)?;
-        writer.commit(payload)?;
-        let view = Arc::new(generation.view(Some(&view))?);
-        Ok((writer, view))
-    });
-    let (writer, view) = done.await?;
-    live.writer = Some(writer);
-    live.view = view;
-    (live.seq, live.last) = (payload.seq, payload.last);
-    Ok(())
 }
 
 /// Whether the log tells the same story up to where the index has come. Where that place is gone from the log, it

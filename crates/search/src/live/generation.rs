@@ -125,6 +125,11 @@ impl Generation {
         Ok(Self { path: path.to_owned(), index, fields, reader })
     }
 
+    /// What the last commit says.
+    pub fn payload(&self) -> Option<Payload> {
+        serde_json::from_str(&self.index.load_metas().ok()?.payload?).ok()
+    }
+
     /// The state as of the last commit.
     ///
     /// # Errors

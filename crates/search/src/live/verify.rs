@@ -10,7 +10,7 @@ use tantivy::{DocAddress, TantivyDocument};
 
 use super::build::{Progress, blocking};
 use super::folder::Folder;
-use super::generation::{Generation, Payload};
+use super::generation::Generation;
 use super::index::internal;
 use super::writer::locate;
 use crate::document::json_of;
@@ -96,9 +96,11 @@ fn open(dir: &Path) -> Result<(View, Seq), IndexError> {
         let Some(path) = folder.current() else { continue };
         let opened = Generation::open(&path).map_err(|e| e.to_string()).and_then(|(generation, payload)| {
             let view = generation.view(None).map_err(|e| e.to_string())?;
-            let now = generation.index.load_metas().map_err(|e| e.to_string())?.payload.unwrap_or_default();
-            let same = serde_json::from_str::<Payload>(&now).is_ok_and(|now| now == payload);
-            if same { Ok((view, payload.seq)) } else { Err("it is written all the time".to_owned()) }
+            if generation.payload() == Some(payload) {
+                Ok((view, payload.seq))
+            } else {
+                Err("it is written all the time".to_owned())
+            }
         });
         match opened {
             Ok(opened) => return Ok(opened),

@@ -28,7 +28,8 @@ fn writers(stage: &Arc<Stage>, restless: &[Product]) -> (Arc<AtomicBool>, Vec<to
             }
         })
     });
-    (stop, tasks.collect())
+    let tasks = tasks.collect();
+    (stop, tasks)
 }
 
 /// Every page of a listing, forward to the end and back to the beginning.

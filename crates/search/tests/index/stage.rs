@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haat_catalog::ports::{ListingIndex, ProductReader};
+use haat_catalog::ports::ListingIndex;
 use haat_catalog::product::ProductKey;
 use haat_catalog::write::{BatchRequest, Command, Precondition, Receipt, WriteRequest};
 use haat_catalog::{Clock, Draft, Ids, Page, Product, Query, Sku};
@@ -68,8 +68,7 @@ impl Stage {
         for part in products.chunks(200) {
             let drafts: Vec<Draft> = part.iter().cloned().map(Draft::from).collect();
             let new_ids = part.iter().map(|_| self.ids.next_id()).collect();
-            let request =
-                BatchRequest { drafts, new_ids, now: self.clock.now(), dry_run: false, checkpoint: None };
+            let request = BatchRequest { drafts, new_ids, now: self.clock.now(), dry_run: false, checkpoint: None };
             self.store.write_batch(request).await.unwrap();
         }
     }

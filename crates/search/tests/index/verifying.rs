@@ -40,8 +40,7 @@ async fn what_the_log_does_not_explain_is_named() {
     let (different, new) = (products[0].clone(), generator.product());
     products.push(new.clone());
     other.import(&products).await;
-    let report =
-        haat_search::verify(&stage.dir(), other.store.clone(), other.store.clone(), &|_| {}).await.unwrap();
+    let report = haat_search::verify(&stage.dir(), other.store.clone(), other.store.clone(), &|_| {}).await.unwrap();
     assert_eq!(report.surplus, [gone.id]);
     assert_eq!(report.missing, [new.id]);
     assert!(report.different.contains(&different.id), "{report:?}");
