@@ -87,7 +87,7 @@ async fn survives_dropped_requests(stage: Stage) {
 async fn everything(stage: &Stage) -> u64 {
     let (mut at, mut count) = (Seq(0), 0);
     loop {
-        let page = stage.log.read(at, 20).await.unwrap();
+        let page = stage.log.read(at, 1_000).await.unwrap();
         let Some(last) = page.changes.last() else { return count };
         at = last.seq;
         count += page.changes.len() as u64;
