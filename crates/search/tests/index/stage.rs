@@ -138,11 +138,6 @@ impl Running {
         self.index.list(Arc::new(query), Duration::from_secs(10)).await.unwrap()
     }
 
-    /// The skus of a page.
-    pub async fn skus(&self, pairs: &[(&str, &str)]) -> Vec<String> {
-        skus(&self.list(pairs).await)
-    }
-
     /// Ends it as a server ends it.
     pub async fn stop(self) {
         self.stop.cancel();
