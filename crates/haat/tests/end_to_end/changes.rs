@@ -40,7 +40,7 @@ async fn a_reader_that_follows_sees_every_change_once_and_in_order(#[case] backe
     let mut after = 0;
     let started = Instant::now();
     while seen.len() < 8 * 26 {
-        assert!(started.elapsed() < SOON * 2, "only {} changes", seen.len());
+        assert!(started.elapsed() < SOON, "only {} changes", seen.len());
         let found = page(&server, &format!("after={after}&limit=7&wait=1")).await;
         seen.extend(seqs(&found));
         after = seen.last().copied().unwrap_or(0);
@@ -88,7 +88,7 @@ async fn a_reader_that_waits_is_told_as_soon_as_something_happens() {
     });
     // Whether the reader waits already when the write comes makes no difference to what it is told.
     server.put(&least("A", "Apple", 1)).await.expect(201);
-    let found = tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("told before its time").unwrap();
+    let found = tokio::time::timeout(Duration::from_secs(25), waiting).await.expect("told before its time").unwrap();
     assert_eq!(seqs(&found), [1]);
 }
 

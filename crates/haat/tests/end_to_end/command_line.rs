@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
 
 use haat_testkit::generate::Generator;
 use rstest::rstest;
@@ -69,7 +68,7 @@ async fn an_import_that_is_asked_to_stop_keeps_what_it_has() {
     let server = stage.start().await;
     eventually("some of it is written", SOON, async || (server.head().await > 0).then_some(())).await;
     crate::harness::signal(process.id(), "INT");
-    let status = eventually("the import ends", Duration::from_secs(10), async || process.try_wait().unwrap()).await;
+    let status = eventually("the import ends", SOON, async || process.try_wait().unwrap()).await;
     let head = server.head().await;
     assert!(head == 20_000 || !status.success(), "a part is no success: {head} {status}");
     server.caught_up().await;

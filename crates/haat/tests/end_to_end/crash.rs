@@ -20,7 +20,7 @@ type Ledger = Arc<Mutex<BTreeMap<String, Option<i64>>>>;
 
 #[rstest]
 #[case::sqlite(Backend::Sqlite, 100_000)]
-#[case::mariadb(Backend::MariaDb, 100_000)]
+#[case::mariadb(Backend::MariaDb, 30_000)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_kills_during_an_import_and_writes_lose_nothing(#[case] backend: Backend, #[case] rows: usize) {
     let stage = Stage::new(backend).await;

@@ -17,13 +17,15 @@ async fn stage() -> Stage {
     stage
 }
 
-/// Listings are answered, quickly, with everything there was.
+/// Listings are answered with everything there was, and do not wait: whoever asks the database waits for a second.
 async fn listings_go_on(server: &Server, products: u64) {
+    let mut quickest = Duration::MAX;
     for _ in 0..10 {
         let started = Instant::now();
         assert_eq!(server.total(&[("sort", "price")]).await, products);
-        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        quickest = quickest.min(started.elapsed());
     }
+    assert!(quickest < Duration::from_millis(900), "{quickest:?}");
     server.list(&[("q", "rice"), ("facets", "brand")]).await.expect(200);
     assert_eq!(server.get("/livez").await.status, 200);
 }
@@ -52,14 +54,14 @@ async fn everything_else_says_so(server: &Arc<Server>) {
     }
     for (reply, took) in asked.join_all().await {
         assert_unavailable(&reply);
-        assert!(took < Duration::from_secs(15), "nobody waits for the dead: {took:?}");
+        assert!(took < Duration::from_secs(30), "nobody waits for the dead: {took:?}");
     }
     let ready = server.get("/readyz").await;
     ready.problem(503, "not_ready");
 }
 
 async fn comes_back(server: &Server) {
-    let seq = eventually("writes are accepted again", SOON * 2, async || {
+    let seq = eventually("writes are accepted again", SOON, async || {
         let reply = server.put(&least("back", "Apple", 1)).await;
         matches!(reply.status, 200 | 201).then(|| reply.seq())
     })
@@ -111,7 +113,7 @@ async fn an_import_outlives_the_database() {
     let job = server.submit("", "application/x-ndjson", ndjson(&products)).await;
     stage.engine().kill();
     stage.engine().restart();
-    let done = eventually("the import ends", SOON * 3, async || {
+    let done = eventually("the import ends", SOON, async || {
         let reply = server.get(&job).await;
         (reply.status == 200).then(|| reply.json()).filter(|j| j["state"] == "done" || j["state"] == "failed")
     })

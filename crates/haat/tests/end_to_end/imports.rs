@@ -18,7 +18,7 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 async fn finished(server: &Server, query: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Value {
     let path = server.submit(query, content_type, body.into()).await;
-    server.job(&path, SOON * 2).await
+    server.job(&path, SOON).await
 }
 
 #[track_caller]
@@ -160,7 +160,7 @@ async fn an_import_that_was_killed_half_way_goes_on_and_writes_no_row_twice() {
     server.kill();
 
     let server = stage.start().await;
-    let done = server.job(&job, SOON * 3).await;
+    let done = server.job(&job, SOON).await;
     assert_counts(&done, [("created", 8_000), ("updated", 0), ("unchanged", 0), ("failed", 0)]);
     assert!(begun <= 8_000);
     server.caught_up().await;

@@ -87,7 +87,7 @@ async fn a_replica_that_starts_empty_is_not_ready_lists_what_it_has_and_catches_
         assert_eq!(first["index"], "building", "{first}");
     }
     server.ready().await;
-    eventually("the index has everything", SOON * 2, async || (server.total(&[]).await == 15_000).then_some(())).await;
+    eventually("the index has everything", SOON, async || (server.total(&[]).await == 15_000).then_some(())).await;
     assert_ne!(server.list::<&str, &str>(&[]).await.json()["index"], "building");
     stage.verify_index().await;
 }

@@ -152,8 +152,11 @@ async fn follow(server: &Server, pairs: &Pairs, cursor: &Value) -> Value {
 }
 
 fn assert_page(pairs: &Pairs, page: &Value, expected: &[&Product], n: usize, of: usize) {
-    let wanted: Vec<String> = expected.iter().map(|p| p.id.to_string()).collect();
-    assert_eq!(ids(page), wanted, "page {n} of {of}, {pairs:?}");
+    let (found, wanted) = (ids(page), expected.iter().map(|p| p.id.to_string()).collect::<Vec<_>>());
+    if let Some(at) = (0..found.len().max(wanted.len())).find(|i| found.get(*i) != wanted.get(*i)) {
+        let (there, wanted) = (&page["data"][at], expected.get(at));
+        panic!("place {at} of page {n} of {of}, {pairs:?}\n there: {there}\nwanted: {}", json!(wanted));
+    }
     let data = page["data"].as_array().unwrap();
     for (found, product) in data.iter().zip(expected) {
         assert_eq!(*found, serde_json::to_value(product).unwrap(), "{pairs:?}");

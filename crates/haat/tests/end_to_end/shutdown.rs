@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use haat_testkit::generate::Generator;
 use rstest::rstest;
@@ -45,7 +44,7 @@ async fn a_server_that_is_asked_to_stop_answers_what_it_accepted(#[case] backend
     crate::harness::eventually("some writes", SOON, async || (server.head().await > 50).then_some(())).await;
     server.signal("TERM");
     stop.store(true, Ordering::Relaxed);
-    let status = server.ended(SOON * 2).await;
+    let status = server.ended(SOON).await;
     assert!(status.success(), "{status}");
     let acknowledged: Vec<String> = writers.join_all().await.concat();
     assert!(acknowledged.len() > 50);
@@ -87,7 +86,7 @@ async fn a_request_under_way_is_finished_before_the_server_ends() {
 #[tokio::test]
 async fn idle_connections_and_waiting_readers_do_not_hold_the_server_back() {
     let mut stage = Stage::new(Backend::Sqlite).await;
-    stage.set("HAAT_HTTP__DRAIN_TIMEOUT", "20s");
+    stage.set("HAAT_HTTP__DRAIN_TIMEOUT", "120s");
     let mut server = stage.start().await;
     let idle = TcpStream::connect(server.address()).await.unwrap();
     let mut kept_alive = TcpStream::connect(server.address()).await.unwrap();
@@ -99,7 +98,7 @@ async fn idle_connections_and_waiting_readers_do_not_hold_the_server_back() {
     events.write_all(request.as_bytes()).await.unwrap();
     assert!(events.read(&mut part).await.unwrap() > 0);
     server.signal("TERM");
-    let status = server.ended(Duration::from_secs(10)).await;
+    let status = server.ended(SOON).await;
     assert!(status.success(), "{status}");
     drop((idle, kept_alive, events));
 }
@@ -112,7 +111,7 @@ async fn an_import_that_was_accepted_goes_on_after_a_stop() {
     let job = server.submit("", "application/x-ndjson", ndjson(&products)).await;
     server.stop().await;
     let server = stage.start().await;
-    let done = server.job(&job, SOON * 3).await;
+    let done = server.job(&job, SOON).await;
     assert_eq!((&done["state"], &done["counts"]["failed"]), (&"done".into(), &0.into()), "{done}");
     server.caught_up().await;
     assert_eq!(server.total(&[]).await, 6_000);

@@ -1,6 +1,7 @@
 //! The values that generated products and queries draw from: few enough to collide, odd enough to trip.
 
-/// Words of names and descriptions.
+/// Words of names and descriptions. No two of them have the same 16-bit hash in the index, where closeness is measured
+/// over hashes ("ghee" would pass for "brûlée").
 pub(super) const WORDS: &[&str] = &[
     "rice",
     "basmati",
@@ -57,7 +58,7 @@ pub(super) const WORDS: &[&str] = &[
     "cardamom",
     "cardamon",
     "turmeric",
-    "ghee",
+    "butter",
     "paneer",
     "yoghurt",
     "yogurt",

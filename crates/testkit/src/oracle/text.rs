@@ -13,6 +13,8 @@ const MAX_WORDS: usize = 10;
 const MAX_VARIANTS: usize = 64;
 /// Words of a description that have a place.
 const PLACES: usize = 64;
+/// The last place of a text that counts for closeness.
+const LAST_PLACE: usize = 128;
 /// The distance from which on words are not close.
 const FAR: usize = 8;
 
@@ -176,12 +178,21 @@ impl Match<'_> {
         (4 - self.by.class) * 4 + 4 - self.text
     }
 
-    fn has(&self, stem: &String) -> bool {
-        self.by.stems.contains(stem) || self.by.pairs.iter().any(|(a, b)| a == stem || b == stem)
+    /// Where the match begins and ends, as often as it occurs.
+    fn places(&self, texts: &[Text; 4]) -> Vec<(usize, usize)> {
+        let text = &texts[self.text];
+        let words = text.iter().filter(|t| self.by.stems.contains(&t.stem)).filter_map(|t| t.at.map(|at| (at, at)));
+        let pairs = text.windows(2).filter(|w| self.by.has_pair(&w[0], &w[1]));
+        let all = words.chain(pairs.filter_map(|w| w[0].at.zip(w[1].at)));
+        all.filter(|(_, end)| *end <= LAST_PLACE).collect()
     }
+}
 
-    fn places(&self, texts: &[Text; 4]) -> Vec<usize> {
-        texts[self.text].iter().filter(|t| self.has(&t.stem)).filter_map(|t| t.at).collect()
+impl Variants {
+    /// Whether the second word directly follows the first, and both together are the word.
+    fn has_pair(&self, first: &Token, second: &Token) -> bool {
+        let adjacent = first.at.zip(second.at).is_some_and(|(a, b)| b == a + 1);
+        adjacent && self.pairs.iter().any(|(a, b)| first.stem == *a && second.stem == *b)
     }
 }
 
@@ -189,11 +200,8 @@ fn best_match<'a>(word: &'a [Variants], texts: &[Text; 4]) -> Option<Match<'a>> 
     let candidates = word.iter().flat_map(|by| (0..4).map(move |text| Match { by, text }));
     candidates.into_iter().find(|m| {
         let text = &texts[m.text];
-        let follows = |(a, b): &(String, String)| {
-            let adjacent = |x: &Token, y: &Token| x.at.zip(y.at).is_some_and(|(x, y)| y == x + 1);
-            text.windows(2).any(|w| w[0].stem == *a && w[1].stem == *b && adjacent(&w[0], &w[1]))
-        };
-        text.iter().any(|t| m.by.stems.contains(&t.stem)) || m.by.pairs.iter().any(follows)
+        let word = text.iter().any(|t| m.by.stems.contains(&t.stem));
+        word || text.windows(2).any(|w| m.by.has_pair(&w[0], &w[1]))
     })
 }
 
@@ -205,7 +213,13 @@ fn closeness(first: &Match<'_>, second: &Match<'_>, texts: &[Text; 4]) -> usize 
     let mut nearest = FAR;
     for a in first.places(texts) {
         for b in second.places(texts) {
-            let distance = if b >= a { b - a } else { a - b + 1 };
+            let distance = if b.0 >= a.1 {
+                b.0 - a.1
+            } else if a.0 >= b.1 {
+                a.0 - b.1 + 1
+            } else {
+                continue;
+            };
             nearest = nearest.min(distance.max(1));
         }
     }

@@ -45,7 +45,7 @@ impl Server {
     /// Imports lines and waits until listings show them.
     pub async fn import(&self, lines: Vec<u8>) -> Value {
         let path = self.submit("", "application/x-ndjson", lines).await;
-        let job = self.job(&path, SOON * 3).await;
+        let job = self.job(&path, SOON).await;
         assert_eq!((&job["state"], &job["counts"]["failed"]), (&json!("done"), &json!(0)), "{job}");
         self.caught_up().await;
         job
