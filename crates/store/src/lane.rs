@@ -40,7 +40,7 @@ pub(crate) enum Verdict<T> {
 /// How often refused work is tried.
 const MAX_TRIES: u32 = 15;
 /// How often work is tried whose connection broke: a restarted server leaves several broken ones in the pool.
-const MAX_TRIES_LOST: u32 = 4;
+const MAX_TRIES_LOST: u32 = 20;
 /// How long closing a broken connection may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 

@@ -130,7 +130,8 @@ async fn another_database_that_has_seen_as_many_changes() {
     let running = stage.start().await;
     running.ready().await;
     // A change that the index follows tells it which product its place belongs to.
-    stage.import(&Generator::new(11).products(1)).await;
+    let products = stage.products().await;
+    stage.put(Generator::new(11).changed(&products[0])).await;
     stage.assert_clean(&running).await;
     running.stop().await;
     let other = Stage::new().await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use haat_catalog::ports::ListingIndex;
 use haat_catalog::product::ProductKey;
-use haat_catalog::write::{BatchRequest, Command, Precondition, Receipt, WriteRequest};
+use haat_catalog::write::{BatchOutcome, BatchRequest, Command, Precondition, Receipt, WriteRequest};
 use haat_catalog::{Clock, Draft, Ids, Page, Product, Query, Sku};
 use haat_search::{Index, IndexOptions, VerifyReport, verify};
 use haat_store::{SqliteOptions, Store, StoreOptions};
@@ -69,7 +69,8 @@ impl Stage {
             let drafts: Vec<Draft> = part.iter().cloned().map(Draft::from).collect();
             let new_ids = part.iter().map(|_| self.ids.next_id()).collect();
             let request = BatchRequest { drafts, new_ids, now: self.clock.now(), dry_run: false, checkpoint: None };
-            self.store.write_batch(request).await.unwrap();
+            let outcomes = self.store.write_batch(request).await.unwrap();
+            assert!(!outcomes.iter().any(|o| matches!(o, BatchOutcome::Refused(_))), "{outcomes:?}");
         }
     }
 
