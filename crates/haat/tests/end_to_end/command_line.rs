@@ -41,7 +41,7 @@ async fn what_was_exported_can_be_imported_and_is_the_same(#[case] backend: Back
 async fn an_import_that_is_killed_loses_nothing_it_reported_and_can_be_run_again() {
     let stage = Stage::new(Backend::Sqlite).await;
     let file = stage.file("rows.ndjson");
-    std::fs::write(&file, ndjson(&Generator::new(92).products(20_000))).unwrap();
+    std::fs::write(&file, ndjson(&Generator::new(92).products(12_000))).unwrap();
     let path = file.to_str().unwrap();
     let mut command = stage.command(&["import", path]);
     let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -53,16 +53,16 @@ async fn an_import_that_is_killed_loses_nothing_it_reported_and_can_be_run_again
     let kept = server.head().await;
     assert!(kept >= written);
     stage.run(&["import", path]).await.succeeded();
-    assert_eq!(server.head().await, 20_000, "what was there was not written again");
+    assert_eq!(server.head().await, 12_000, "what was there was not written again");
     server.caught_up().await;
-    assert_eq!(server.total(&[]).await, 20_000);
+    assert_eq!(server.total(&[]).await, 12_000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_that_is_asked_to_stop_keeps_what_it_has() {
     let stage = Stage::new(Backend::Sqlite).await;
     let file = stage.file("rows.ndjson");
-    std::fs::write(&file, ndjson(&Generator::new(93).products(20_000))).unwrap();
+    std::fs::write(&file, ndjson(&Generator::new(93).products(12_000))).unwrap();
     let mut command = stage.command(&["import", file.to_str().unwrap()]);
     let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let server = stage.start().await;
@@ -70,7 +70,7 @@ async fn an_import_that_is_asked_to_stop_keeps_what_it_has() {
     crate::harness::signal(process.id(), "INT");
     let status = eventually("the import ends", SOON, async || process.try_wait().unwrap()).await;
     let head = server.head().await;
-    assert!(head == 20_000 || !status.success(), "a part is no success: {head} {status}");
+    assert!(head == 12_000 || !status.success(), "a part is no success: {head} {status}");
     server.caught_up().await;
     assert_eq!(server.total(&[]).await, head);
 }

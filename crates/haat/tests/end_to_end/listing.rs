@@ -49,10 +49,10 @@ async fn a_search_equals_its_naive_evaluation(#[case] backend: Backend, #[case] 
     let mut generator = Generator::new(seed);
     let products = generator.products(700);
     server.import(ndjson(&products)).await;
-    compare_searches(&stage, &server, &mut generator, 500).await;
+    compare_searches(&stage, &server, &mut generator, 350).await;
     // Words of products that are gone or were renamed count no longer.
     churn(&server, &mut generator, products).await;
-    compare_searches(&stage, &server, &mut generator, 500).await;
+    compare_searches(&stage, &server, &mut generator, 350).await;
 }
 
 /// Changes, deletes and adds products, one by one and by import.

@@ -65,13 +65,15 @@ async fn malformed_requests_are_refused_and_the_server_goes_on() {
 async fn a_query_of_ten_megabytes_and_headers_without_end_are_problems() {
     let stage = Stage::new(Backend::Sqlite).await;
     let server = stage.start().await;
-    let long = format!("GET /v1/products?q={} HTTP/1.1\r\nhost: h\r\n\r\n", "x".repeat(10 << 20));
+    let long = format!("GET /v1/products?q={} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", "x".repeat(10 << 20));
     let answer = talk(&server, long.as_bytes()).await;
     assert!(matches!(status(&answer), Some(414 | 431) | None), "{answer}");
     let headers: String = (0..150).map(|i| format!("x-{i}: y\r\n")).collect();
-    let answer = talk(&server, format!("GET /v1/products HTTP/1.1\r\nhost: h\r\n{headers}\r\n").as_bytes()).await;
+    let answer =
+        talk(&server, format!("GET /v1/products HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{headers}\r\n").as_bytes())
+            .await;
     assert_eq!(status(&answer), Some(431), "{answer}");
-    let medium = format!("GET /v1/products?q={} HTTP/1.1\r\nhost: h\r\n\r\n", "x".repeat(20_000));
+    let medium = format!("GET /v1/products?q={} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", "x".repeat(20_000));
     let answer = talk(&server, medium.as_bytes()).await;
     assert_eq!(status(&answer), Some(414), "{answer}");
     assert!(answer.contains("application/problem+json") && answer.contains("uri_too_long"), "{answer}");

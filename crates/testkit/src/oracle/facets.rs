@@ -11,21 +11,22 @@ use super::filters;
 /// The counts of `field` over the products that match everything but the field's own filter.
 pub(super) fn count(candidates: &[(&Product, i64)], query: &Query, field: &FacetField) -> FacetResult {
     let others = filters::without(&query.filters, field);
-    let mut counts: Vec<FacetCount> = Vec::new();
+    let mut all: Vec<FacetValue> = Vec::new();
     for (product, _) in candidates.iter().filter(|(p, _)| filters::all(p, &others)) {
-        let mut seen: Vec<FacetValue> = Vec::new();
+        let mut distinct: Vec<FacetValue> = Vec::new();
         for value in values(product, field) {
-            if seen.contains(&value) {
-                continue;
+            if !distinct.contains(&value) {
+                distinct.push(value);
             }
-            match counts.iter_mut().find(|c| c.value == value) {
-                Some(found) => found.count += 1,
-                None => counts.push(FacetCount { value: value.clone(), count: 1 }),
-            }
-            seen.push(value);
         }
+        all.extend(distinct);
     }
-    counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| by_value(field, &a.value, &b.value)));
+    all.sort_by(|a, b| by_value(field, a, b));
+    let equal = all.chunk_by(|a, b| a == b);
+    let mut counts: Vec<_> =
+        equal.map(|same| FacetCount { value: same[0].clone(), count: same.len() as u64 }).collect();
+    // Stable: equal counts stay in the order of the values.
+    counts.sort_by_key(|c| std::cmp::Reverse(c.count));
     counts.truncate(query.facet_limit);
     FacetResult { field: field.clone(), counts }
 }

@@ -49,11 +49,9 @@ pub fn search<'a>(products: &'a [Product], words: &Words, query: &Query) -> Answ
 /// Evaluates a query of which `score` says how well a product matches its words (`None`: not at all).
 pub fn evaluate<'a>(products: &'a [Product], query: &Query, score: impl Fn(&Product) -> Option<i64>) -> Answer<'a> {
     let candidates: Vec<(&Product, i64)> = products.iter().filter_map(|p| score(p).map(|s| (p, s))).collect();
-    let mut matching: Vec<(&Product, i64)> =
-        candidates.iter().copied().filter(|(p, _)| filters::all(p, &query.filters)).collect();
-    matching.sort_by(|a, b| order::compare(query, *a, *b));
+    let matching = candidates.iter().copied().filter(|(p, _)| filters::all(p, &query.filters)).collect();
     let facets = query.facets.iter().map(|field| facets::count(&candidates, query, field)).collect();
-    Answer { products: matching.into_iter().map(|(p, _)| p).collect(), facets }
+    Answer { products: order::sorted(query, matching), facets }
 }
 
 #[cfg(test)]

@@ -3,42 +3,52 @@
 use std::cmp::Ordering;
 
 use haat_catalog::query::{distance_m, name_sort_key};
-use haat_catalog::{Product, Query, SortField, SortKey};
+use haat_catalog::{Product, Query, SortField, SortValue};
 
-/// The order of the query; the id, ascending, breaks ties.
-pub(super) fn compare(query: &Query, a: (&Product, i64), b: (&Product, i64)) -> Ordering {
-    let by_keys = query.sort.iter().map(|key| by_key(query, *key, a, b)).find(|o| o.is_ne());
-    by_keys.unwrap_or_else(|| a.0.id.cmp(&b.0.id))
+/// Puts products with their scores into the order of the query; the id, ascending, breaks ties.
+pub(super) fn sorted<'a>(query: &Query, products: Vec<(&'a Product, i64)>) -> Vec<&'a Product> {
+    let valued = products.into_iter().map(|(p, score)| {
+        let values: Vec<_> = query.sort.iter().map(|key| value(query, key.field, p, score)).collect();
+        (values, p)
+    });
+    let mut valued: Vec<_> = valued.collect();
+    valued.sort_by(|(a, p), (b, q)| {
+        let keys = query.sort.iter().zip(a.iter().zip(b));
+        // Relevance is best first in either direction.
+        let descending = |field, descending| descending || field == SortField::Relevance;
+        let by_keys = keys.map(|(key, (a, b))| compare(descending(key.field, key.descending), a, b));
+        by_keys.into_iter().find(|o| o.is_ne()).unwrap_or_else(|| p.id.cmp(&q.id))
+    });
+    valued.into_iter().map(|(_, p)| p).collect()
 }
 
-fn by_key(query: &Query, key: SortKey, a: (&Product, i64), b: (&Product, i64)) -> Ordering {
-    let (p, q) = (a.0, b.0);
-    let numbers = |x: Option<f64>, y: Option<f64>| last_if_missing(key, x, y, f64::total_cmp);
-    match key.field {
-        SortField::Relevance => b.1.cmp(&a.1),
-        SortField::Price => last_if_missing(key, Some(p.price.amount), Some(q.price.amount), i64::cmp),
-        SortField::Name => {
-            last_if_missing(key, Some(name_sort_key(&p.name)), Some(name_sort_key(&q.name)), String::cmp)
+fn value(query: &Query, field: SortField, p: &Product, score: i64) -> SortValue {
+    let integer = |n: Option<i64>| n.map_or(SortValue::Missing, SortValue::Integer);
+    let float = |f: Option<f64>| f.map_or(SortValue::Missing, SortValue::Float);
+    match field {
+        SortField::Relevance => SortValue::Integer(score),
+        SortField::Price => SortValue::Integer(p.price.amount),
+        SortField::Name => SortValue::Text(name_sort_key(&p.name)),
+        SortField::CreatedAt => SortValue::Integer(p.created_at.as_millis()),
+        SortField::UpdatedAt => SortValue::Integer(p.updated_at.as_millis()),
+        SortField::Stock => integer(p.stock),
+        SortField::Rating => float(p.rating),
+        SortField::Distance => {
+            float(query.filters.near.zip(p.location).map(|(n, l)| distance_m(n.lat, n.lon, l.lat, l.lon)))
         }
-        SortField::CreatedAt => last_if_missing(key, Some(p.created_at), Some(q.created_at), Ord::cmp),
-        SortField::UpdatedAt => last_if_missing(key, Some(p.updated_at), Some(q.updated_at), Ord::cmp),
-        SortField::Stock => last_if_missing(key, p.stock, q.stock, i64::cmp),
-        SortField::Rating => numbers(p.rating, q.rating),
-        SortField::Distance => numbers(distance(query, p), distance(query, q)),
     }
 }
 
-fn distance(query: &Query, p: &Product) -> Option<f64> {
-    let near = query.filters.near?;
-    p.location.map(|l| distance_m(near.lat, near.lon, l.lat, l.lon))
-}
-
-fn last_if_missing<T>(key: SortKey, a: Option<T>, b: Option<T>, cmp: impl Fn(&T, &T) -> Ordering) -> Ordering {
-    match (a, b) {
-        (Some(a), Some(b)) if key.descending => cmp(&b, &a),
-        (Some(a), Some(b)) => cmp(&a, &b),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => Ordering::Equal,
-    }
+/// The smaller first, or the larger; a missing one last in both directions.
+fn compare(descending: bool, a: &SortValue, b: &SortValue) -> Ordering {
+    let ascending = match (a, b) {
+        (SortValue::Missing, SortValue::Missing) => return Ordering::Equal,
+        (SortValue::Missing, _) => return Ordering::Greater,
+        (_, SortValue::Missing) => return Ordering::Less,
+        (SortValue::Integer(a), SortValue::Integer(b)) => a.cmp(b),
+        (SortValue::Float(a), SortValue::Float(b)) => a.total_cmp(b),
+        (SortValue::Text(a), SortValue::Text(b)) => a.cmp(b),
+        _ => unreachable!("a field has values of one type"),
+    };
+    if descending { ascending.reverse() } else { ascending }
 }
