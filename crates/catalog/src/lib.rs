@@ -12,7 +12,7 @@
 //! | [`cursor`] | keyset cursors bound to their query |
 //! | [`page`] | what a listing answers: [`Page`], facets, totals |
 //! | [`change`] | the change log's vocabulary: [`Seq`], [`Change`] |
-//! | [`write`] | commands, preconditions and the pure decision what a write does |
+//! | [`mod@write`] | commands, preconditions and the pure decision what a write does |
 //! | [`ports`] | what the catalogue needs: stores, the change log, the index |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

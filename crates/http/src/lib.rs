@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`router`] | the map of the API: every path, and what stands in front of it |
+//! | [`mod@router`] | the map of the API: every path, and what stands in front of it |
 //! | `routes` | one file per resource: the handler, its parameters and its answer |
 //! | `extract` | what handlers take from a request: parameters, bodies, preconditions, the right to write |
 //! | `answer` | what handlers give back: cacheable answers, assembled page bytes, links |

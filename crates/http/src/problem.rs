@@ -75,7 +75,7 @@ impl Problem {
         problem
     }
 
-    /// Adds violations; only the first [`MAX_ERRORS`] are listed.
+    /// Adds violations; only the first hundred are listed.
     #[must_use]
     pub fn with_errors(mut self, mut errors: Vec<Violation>) -> Self {
         if errors.len() > MAX_ERRORS {

@@ -31,7 +31,7 @@ pub struct IndexOptions {
     /// The name by which the change log knows this follower: one per replica.
     pub follower: String,
     /// Memory for products on their way into the index while it follows the log, in bytes. A rebuild takes
-    /// [`REBUILD_MEMORY`] instead.
+    /// more.
     pub writer_memory_bytes: usize,
     /// Threads that write while it follows the log; a rebuild takes one per core.
     pub writer_threads: usize,

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 24–31 | words matched | 1 to 10 |
 //! | 16–23 | the sum of their [`points`] | at most 200 |
-//! | 8–15 | closeness | at most 63, see [`super::closeness`] |
+//! | 8–15 | closeness | at most 63, see the module `sequence` |
 //! | 0–7 | 255 less the name's length | in words; from 41 on in steps, as tantivy's field norms count |
 
 /// The most words of a query that are considered.

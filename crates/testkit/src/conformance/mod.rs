@@ -1,11 +1,11 @@
 //! The promises of the store's ports, as functions that run against any implementation.
 //!
-//! Every function is one promise and takes a [`Subject`] over an empty store. [`store_conformance!`] makes a test of
+//! Every function is one promise and takes a [`Subject`] over an empty store. [`store_conformance!`](crate::store_conformance!) makes a test of
 //! each, so that an implementation cannot forget one:
 //!
-//! ```ignore
+//! ```text
 //! mod sqlite {
-//!     async fn stage() -> Stage { … }                     // Stage derefs to Subject
+//!     async fn stage() -> Stage { Stage::new().await } // Stage derefs to Subject
 //!     haat_testkit::store_conformance!(super::sqlite::stage);
 //! }
 //! ```
