@@ -74,6 +74,25 @@ pub struct Change {
     pub document: Option<Bytes>,
 }
 
+/// Where a follower goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resume {
+    /// The last place seen; 0 to begin.
+    pub after: Seq,
+    /// The log's floor ([`ChangePage::floor`]) when this follower began at 0, for as long as it has not come past it; 0
+    /// when it does not know.
+    ///
+    /// Deletions up to that floor were forgotten before it began: it never saw what they deleted, and can go on from
+    /// below the floor. Whoever does not know whether they began before that cannot.
+    pub floor: Seq,
+}
+
+impl From<Seq> for Resume {
+    fn from(after: Seq) -> Self {
+        Self { after, floor: Seq(0) }
+    }
+}
+
 /// What a follower reads at once.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ChangePage {
@@ -81,4 +100,7 @@ pub struct ChangePage {
     pub changes: Vec<Change>,
     /// The newest place in the log when it was read: equal to the last change's when the follower is up to date.
     pub head: Seq,
+    /// The newest deletion that has been forgotten, 0 when none has been: who was here before and has seen less of
+    /// the log than this may have products that are gone.
+    pub floor: Seq,
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::change::{ChangePage, Seq};
+use crate::change::{ChangePage, Resume, Seq};
 use crate::page::{Page, Suggestions};
 use crate::product::{ProductId, ProductKey, Sku};
 use crate::query::Query;
@@ -28,6 +28,10 @@ pub enum StoreError {
     /// The database cannot be reached, or refuses connections; worth trying again later.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// The database does not let Haat in, or not at this: wrong user or password, unknown database, missing right.
+    /// Somebody has to change a setting.
+    #[error("the database refuses Haat: {0}")]
+    Denied(String),
     /// No answer within the time allowed, or no free connection; worth trying again later.
     #[error("the database did not answer in time: {0}")]
     Timeout(String),
@@ -81,11 +85,19 @@ pub trait ProductWriter: Send + Sync {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ChangeLogError {
     /// Deletions after that place are no longer kept: who follows from there would keep products that are gone.
-    /// Start afresh: forget everything and read from [`Seq`] 0, which gives the newest change of every product.
+    /// Start afresh: forget everything and read from [`Seq`] 0, which gives the newest change of every product, and
+    /// until past the floor of the first page keep that floor in [`Resume::floor`].
     #[error("the change log no longer goes back to that place, only to {floor}")]
     Compacted {
-        /// The earliest place that can still be followed from (other than 0).
+        /// The earliest place that can still be followed from, other than 0 and what follows from it.
         floor: Seq,
+    },
+    /// The log has not come as far as that place: it was read in another database, or in this one before it was put back
+    /// to an earlier state. Start afresh, as after [`Self::Compacted`].
+    #[error("the change log ends at {head}, before that place")]
+    Ahead {
+        /// The newest place.
+        head: Seq,
     },
     /// The store failed.
     #[error(transparent)]
@@ -117,8 +129,8 @@ pub struct Compacted {
 pub trait ChangeLog: Send + Sync {
     /// The newest place; every change up to it is visible.
     async fn head(&self) -> Result<Seq, StoreError>;
-    /// Up to `limit` changes after `after`, in order.
-    async fn read(&self, after: Seq, limit: u32) -> Result<ChangePage, ChangeLogError>;
+    /// Up to `limit` changes from there on, in order.
+    async fn read(&self, from: Resume, limit: u32) -> Result<ChangePage, ChangeLogError>;
     /// Tells how far a follower has come, so that compaction stays behind it.
     async fn follow(&self, follower: &str, at: Seq, now: Timestamp) -> Result<(), StoreError>;
     /// Removes what nobody needs, in small transactions.
@@ -224,6 +236,9 @@ pub enum IndexError {
         /// How far it has come.
         at: Seq,
     },
+    /// The store that the index is made from or compared with failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A fault in the index; the text is for the log.
     #[error("the index failed: {0}")]
     Internal(String),

@@ -92,7 +92,7 @@ impl Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) | StoreError::Timeout(_) | StoreError::Contention(_) => {
+            StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::Timeout(_) | StoreError::Contention(_) => {
                 Self::Unavailable(format!("{error}; `haat doctor` looks for the cause"))
             }
             StoreError::Corrupt(_) | StoreError::Internal(_) => Self::Failed(error.into()),
@@ -102,6 +102,9 @@ impl From<StoreError> for Failure {
 
 impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Self {
-        Self::Failed(error.into())
+        match error {
+            IndexError::Store(error) => error.into(),
+            other => Self::Failed(other.into()),
+        }
     }
 }

@@ -8,8 +8,6 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use haat_catalog::ports::Health;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -51,24 +49,6 @@ impl Lifecycle {
     /// Cancelled when it is to stop where it stands.
     pub fn hard(&self) -> &CancellationToken {
         &self.hard
-    }
-
-    /// What `/readyz` asks: no longer ready once the process is to stop.
-    pub fn readiness(&self) -> impl Health + use<> {
-        NotStopping(self.soft.clone())
-    }
-}
-
-struct NotStopping(CancellationToken);
-
-#[async_trait]
-impl Health for NotStopping {
-    fn name(&self) -> &'static str {
-        "lifecycle"
-    }
-
-    async fn check(&self) -> Result<(), String> {
-        if self.0.is_cancelled() { Err("the server is stopping".into()) } else { Ok(()) }
     }
 }
 
@@ -121,15 +101,6 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn readiness_ends_with_the_first_signal() {
-        let lifecycle = Lifecycle::default();
-        let readiness = lifecycle.readiness();
-        assert!(readiness.check().await.is_ok());
-        lifecycle.soft().cancel();
-        assert!(readiness.check().await.is_err());
-    }
 
     #[tokio::test]
     async fn a_worker_that_dies_is_noticed_and_the_others_can_still_be_stopped() {

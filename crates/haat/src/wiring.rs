@@ -129,6 +129,21 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
     Ok(try_to_open(&store_options(config)).await?)
 }
 
+/// Opens the store for a command that only looks: one that is not there yet is not made, for whoever asks for its
+/// products has the wrong folder.
+///
+/// # Errors
+/// When there is no database, or as for [`open_store`].
+pub async fn open_existing_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    match store_options(config) {
+        StoreOptions::Sqlite(sqlite) if !sqlite.path.exists() => Err(Failure::BadData(format!(
+            "there is no database at {}: see --data-dir and HAAT_DATA_DIR, or DB_HOST for MySQL",
+            sqlite.path.display()
+        ))),
+        _ => open_store(config).await,
+    }
+}
+
 async fn try_to_open(options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
     let store = haat_store::open(options).await?;
     match store.migrate().await {
@@ -210,7 +225,7 @@ impl Assembler<'_> {
             Index::open(index_options(config, instance.clone()), store.clone(), store.clone(), world.clock.clone());
         let index = index.await.map_err(|e| Failure::Failed(anyhow!("{e} (in {})", data.index().display())))?;
         let uploads = self::uploads(config, data, store, world, instance);
-        let health: Vec<Arc<dyn Health>> = vec![Arc::new(lifecycle.readiness()), store.clone()];
+        let health: Vec<Arc<dyn Health>> = vec![store.clone()];
         let services = Services {
             reader: store.clone(),
             writer: store.clone(),
@@ -218,6 +233,7 @@ impl Assembler<'_> {
             index: index.clone(),
             uploads: uploads.clone(),
             health,
+            stopping: lifecycle.soft().clone(),
             clock: world.clock.clone(),
             ids: world.ids.clone(),
         };

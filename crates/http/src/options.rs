@@ -7,6 +7,7 @@ use std::time::Duration;
 use haat_catalog::ports::{ChangeLog, Health, ListingIndex, ProductReader, ProductWriter};
 use haat_catalog::{Clock, Ids};
 use haat_transfer::Uploads;
+use tokio_util::sync::CancellationToken;
 
 /// The parts that the API stands on.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct Services {
     pub uploads: Arc<Uploads>,
     /// What `/readyz` asks besides the index.
     pub health: Vec<Arc<dyn Health>>,
+    /// Cancelled once the server is to stop: it is no longer ready then, though it still answers.
+    pub stopping: CancellationToken,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Ids of products and of requests.

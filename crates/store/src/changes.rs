@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haat_catalog::ports::{ChangeLogError, Compacted, Compaction, StoreError};
-use haat_catalog::{Change, ChangeOp, ChangePage, Seq, Timestamp};
+use haat_catalog::{Change, ChangeOp, ChangePage, Resume, Timestamp};
 
 use crate::fault::Fault;
 use crate::lane::{Answer, Lane, Verdict};
@@ -18,24 +18,28 @@ const WINDOW: i64 = 2_000;
 pub(crate) async fn read<DB>(
     lane: &Lane<DB>,
     limit: Duration,
-    after: Seq,
+    from: Resume,
     count: u32,
 ) -> Result<ChangePage, ChangeLogError>
 where
     DB: sqlx::Database<Connection: Sql>,
 {
     let count = count.min(MAX_PAGE);
-    let rows =
-        lane.run(limit, move |conn| Box::pin(async move { conn.changes_after(signed(after.0), count).await })).await?;
-    page(rows, after)
+    let rows = lane
+        .run(limit, move |conn| Box::pin(async move { conn.changes_after(signed(from.after.0), count).await }))
+        .await?;
+    page(rows, from)
 }
 
-fn page(rows: Vec<ReadRow>, after: Seq) -> Result<ChangePage, ChangeLogError> {
+fn page(rows: Vec<ReadRow>, from: Resume) -> Result<ChangePage, ChangeLogError> {
     let Some(first) = rows.first() else {
         return Err(StoreError::Corrupt("the change log has lost its counter".into()).into());
     };
     let (head, floor) = (stored(place(first.head))?, stored(place(first.floor_seq))?);
-    if after.0 > 0 && after < floor {
+    if from.after > head {
+        return Err(ChangeLogError::Ahead { head });
+    }
+    if from.after.0 > 0 && from.after < floor && from.floor < floor {
         return Err(ChangeLogError::Compacted { floor });
     }
     let mut changes = Vec::with_capacity(rows.len());
@@ -43,7 +47,7 @@ fn page(rows: Vec<ReadRow>, after: Seq) -> Result<ChangePage, ChangeLogError> {
         changes.extend(stored(change(row))?);
     }
     changes.sort_unstable_by_key(|change| change.seq);
-    Ok(ChangePage { changes, head })
+    Ok(ChangePage { changes, head, floor })
 }
 
 fn stored<T>(answer: Answer<T>) -> Result<T, ChangeLogError> {

@@ -24,6 +24,7 @@
 
 mod batch;
 mod changes;
+mod diagnosis;
 mod fault;
 mod idempotency;
 mod jobs;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use haat_catalog::ports::{ChangeLog, Health, ImportJobs, ProductReader, ProductWriter, StoreError};
 
+pub use diagnosis::{Concern, Diagnosis};
 pub use options::{BATCH_FACTOR, MySqlOptions, MySqlTls, SqliteOptions, StoreOptions};
 
 /// All the store ports of the catalogue, over one database.
@@ -64,8 +66,22 @@ pub trait Store: ProductReader + ProductWriter + ChangeLog + ImportJobs + Health
     /// When the database fails, or was migrated by a newer Haat.
     async fn migrate(&self) -> Result<Vec<String>, StoreError>;
 
+    /// What the database says of itself, for those who look after it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn diagnose(&self) -> Result<Diagnosis, StoreError>;
+
     /// Closes all connections. What is under way is finished first; later calls fail.
     async fn close(&self);
+}
+
+/// The names of all migrations that this Haat knows for a database, in order.
+pub fn migrations(options: &StoreOptions) -> Vec<String> {
+    match options {
+        StoreOptions::Sqlite(_) => sqlite::MIGRATOR.iter().map(store::migration_name).collect(),
+        StoreOptions::MySql(_) => mysql::migrator().iter().map(store::migration_name).collect(),
+    }
 }
 
 /// Connects to a database; does not migrate it.

@@ -10,9 +10,10 @@ use haat_catalog::ports::{
 };
 use haat_catalog::product::ProductKey;
 use haat_catalog::write::{BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
-use haat_catalog::{ChangePage, ProductId, Seq, Timestamp};
+use haat_catalog::{ChangePage, ProductId, Resume, Seq, Timestamp};
 use uuid::Uuid;
 
+use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::lane::{Lane, Verdict};
 use crate::options::BATCH_FACTOR;
@@ -41,6 +42,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn limit(&self) -> Duration;
     /// The names of migrations not yet applied.
     async fn pending(&self, limit: Duration) -> Result<Vec<String>, StoreError>;
+    /// What the database says of itself.
+    async fn diagnose(&self, limit: Duration) -> Result<Diagnosis, StoreError>;
     /// Applies them and gives their names.
     async fn migrate(&self, limit: Duration) -> Result<Vec<String>, StoreError>;
 }
@@ -128,8 +131,8 @@ impl<B: Backend> ChangeLog for SqlStore<B> {
         u64::try_from(head).map(Seq).map_err(|_| StoreError::Corrupt(format!("the change log ends at {head}")))
     }
 
-    async fn read(&self, after: Seq, limit: u32) -> Result<ChangePage, ChangeLogError> {
-        changes::read(self.0.readers(), self.batch_limit(), after, limit).await
+    async fn read(&self, from: Resume, limit: u32) -> Result<ChangePage, ChangeLogError> {
+        changes::read(self.0.readers(), self.batch_limit(), from, limit).await
     }
 
     async fn follow(&self, follower: &str, at: Seq, now: Timestamp) -> Result<(), StoreError> {
@@ -228,6 +231,10 @@ impl<B: Backend> Store for SqlStore<B> {
 
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         self.0.migrate(MIGRATION_LIMIT).await
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        self.0.diagnose(self.0.limit()).await
     }
 
     async fn close(&self) {

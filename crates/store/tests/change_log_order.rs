@@ -52,7 +52,7 @@ async fn follow(log: &dyn ChangeLog, writers_done: &AtomicBool) -> Seen {
     let mut at = Seq(0);
     loop {
         let last_look = writers_done.load(Ordering::SeqCst);
-        let page = log.read(at, 50).await.unwrap();
+        let page = log.read(at.into(), 50).await.unwrap();
         for change in &page.changes {
             seen.places.push(change.seq);
             seen.products.insert(change.seq, change.id);
@@ -155,7 +155,7 @@ async fn the_same_follower_loses_changes_when_the_place_is_taken_outside_the_tra
     pool.close().await;
 
     let total = WRITERS * ROUNDS;
-    let all = stage.log.read(Seq(0), 10_000).await.unwrap().changes.len() as u64;
+    let all = stage.log.read(Seq(0).into(), 10_000).await.unwrap().changes.len() as u64;
     assert_eq!(all, total, "every change was committed");
     let lost = total - seen.len() as u64;
     assert!(lost > 0, "this race must lose changes, or the test above proves nothing");

@@ -30,7 +30,7 @@ async fn call(s: &Subject, n: u64) {
     match n % 8 {
         0 => drop(s.reader.product(&ProductKey::Sku(sku(&any))).await),
         1 => drop(s.reader.scan(None, 10).await),
-        2 => drop(s.log.read(Seq(0), 10).await),
+        2 => drop(s.log.read(Seq(0).into(), 10).await),
         3 | 6 => drop(s.writer.write(patch(&any, json!({"stock": n}))).await),
         4 => {
             let mut request = put(fat(&any, &n.to_string(), 20), 1_000_000 + n);
@@ -87,7 +87,7 @@ async fn survives_dropped_requests(stage: Stage) {
 async fn everything(stage: &Stage) -> u64 {
     let (mut at, mut count) = (Seq(0), 0);
     loop {
-        let page = stage.log.read(at, 1_000).await.unwrap();
+        let page = stage.log.read(at.into(), 1_000).await.unwrap();
         let Some(last) = page.changes.last() else { return count };
         at = last.seq;
         count += page.changes.len() as u64;

@@ -12,7 +12,6 @@ use serde_json::json;
 
 use super::Session;
 use super::progress::{Progress, Step, took};
-use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
 use crate::wiring;
 
@@ -36,15 +35,14 @@ pub(super) async fn run(args: &ExportArgs, session: &Session) -> Result<Exit, Fa
     }
     let format = args.format.or_else(|| target.and_then(Format::from_path)).unwrap_or(Format::Ndjson);
     let gzip = args.gzip || target.is_some_and(|path| path.extension().is_some_and(|e| e == "gz"));
-    DataDir::prepare(&session.config().data_dir)?;
+    let store = wiring::open_existing_store(session.config()).await?;
     let (partial, out) = match target {
         None => (None, Box::new(io::stdout()) as Box<dyn Write + Send>),
         Some(path) => {
-            let (partial, file) = Partial::create(path)?;
-            (Some(partial), Box::new(file) as Box<dyn Write + Send>)
+            let (partial, file) = output(path)?;
+            (partial, Box::new(file) as Box<dyn Write + Send>)
         }
     };
-    let store = wiring::open_store(session.config()).await?;
     let total = store.count().await?;
     let progress = Progress::begin(&session.bars, "exported", "products", Some(total));
     let observe = |count| progress.step(Step { position: count, count, refused: 0 });
@@ -73,6 +71,20 @@ pub(super) async fn run(args: &ExportArgs, session: &Session) -> Result<Exit, Fa
         ),
     }
     Ok(Exit::Ok)
+}
+
+/// Where to write: beside a file that is to be replaced once all is there, or straight into what is no file (a pipe, a
+/// device), which must not be replaced by one.
+fn output(target: &Path) -> Result<(Option<Partial>, File), Failure> {
+    // Behind a link it is the file that is meant.
+    let real = std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+    if std::fs::metadata(&real).is_ok_and(|about| !about.is_file()) {
+        let file = File::options().write(true).open(&real);
+        let file = file.map_err(|e| Failure::Failed(anyhow!("{} cannot be written: {e}", target.display())))?;
+        return Ok((None, file));
+    }
+    let (partial, file) = Partial::create(&real)?;
+    Ok((Some(partial), file))
 }
 
 /// A file that is not complete yet, beside its place; gone again if it never becomes so.

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
 use clap::Args;
 use haat_catalog::ports::RecordError;
 use haat_transfer::{CsvMapping, Format, ImportError, ImportReport, ImportSpec, StopCause};
@@ -94,11 +93,11 @@ fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin()), None));
     }
-    let unreadable = |e: io::Error| Failure::Failed(anyhow!("{} cannot be read: {e}", path.display()));
+    let unreadable = |e: io::Error| Failure::BadData(format!("{} cannot be read: {e}", path.display()));
     let file = File::open(path).map_err(unreadable)?;
     let about = file.metadata().map_err(unreadable)?;
     if about.is_dir() {
-        return Err(Failure::Failed(anyhow!("{} is a folder", path.display())));
+        return Err(Failure::BadData(format!("{} is a folder", path.display())));
     }
     // A pipe or device tells no size.
     let size = about.is_file().then_some(about.len());

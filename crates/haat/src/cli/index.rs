@@ -60,8 +60,8 @@ async fn rebuild(session: &Session) -> Result<Exit, Failure> {
 
 async fn verify(session: &Session) -> Result<Exit, Failure> {
     let config = session.config();
-    let data = DataDir::prepare(&config.data_dir)?;
-    let store = wiring::open_store(config).await?;
+    let data = DataDir::at(&config.data_dir);
+    let store = wiring::open_existing_store(config).await?;
     let bar = Progress::begin(&session.bars, "compared", "products", Some(store.count().await?));
     let observe = |p: haat_search::Progress| bar.step(Step { position: p.done, count: p.done, refused: 0 });
     let report = haat_search::verify(&data.index(), store.clone(), store.clone(), &observe).await;

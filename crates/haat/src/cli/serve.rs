@@ -105,7 +105,7 @@ fn listen(config: &Config) -> Result<TcpListener, Failure> {
             std::io::ErrorKind::PermissionDenied => {
                 "; ports below 1024 are for the administrator: choose another with --port or PORT"
             }
-            std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address: see --bind or HOST",
+            std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address: see --bind or HAAT_HTTP__BIND",
             _ => "",
         };
         Failure::Failed(anyhow!("cannot listen on {address}: {e}{advice}"))

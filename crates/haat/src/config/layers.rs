@@ -140,7 +140,7 @@ impl Layers {
             }
             match schema::key_of(name) {
                 Some(key) => self.set_text(key, text, origin(name)),
-                None if is_service_link(name, text) => {}
+                None if is_service_link(name, text) || is_for_development(name) => {}
                 None => self.unknown_variable(name, origin(name)),
             }
         }
@@ -227,6 +227,11 @@ pub fn dotenv_origin(path: &Path, name: &str) -> Origin {
     Origin::File { path: PathBuf::from(path), line }
 }
 
+/// Variables of the project's own scripts and tests (CONTRIBUTING.md), which a developer may have exported.
+fn is_for_development(name: &str) -> bool {
+    name.starts_with("HAAT_TEST_") || name.starts_with("HAAT_FUZZ_") || name == "HAAT_UPDATE"
+}
+
 /// Whether a variable is one that Kubernetes sets by itself for a service whose name begins with "haat"
 /// (`HAAT_SERVICE_HOST`, `HAAT_PORT=tcp://…`, `HAAT_PORT_3000_TCP_ADDR`, `HAAT_DB_SERVICE_PORT_MYSQL`): nobody meant those for us.
 fn is_service_link(name: &str, value: &str) -> bool {
@@ -267,6 +272,8 @@ mod tests {
     fn variables_that_kubernetes_sets_for_a_service_called_haat_are_no_mistakes() {
         let layers = variables(&[
             ("HAAT_SERVICE_HOST", "10.0.0.1"),
+            ("HAAT_TEST_DATA", "/data"),
+            ("HAAT_UPDATE", "1"),
             ("HAAT_SERVICE_PORT_HTTP", "3000"),
             ("HAAT_PORT", "tcp://10.0.0.1:3000"),
             ("HAAT_PORT_3000_TCP_ADDR", "10.0.0.1"),

@@ -172,7 +172,7 @@ mod tests {
         std::fs::write(folder.path().join(".env"), dotenv).unwrap();
         let loaded = load(&Inputs {
             folder: folder.path().to_owned(),
-            variables: vec![("PORT".into(), "1003".into()), ("HOST".into(), "127.0.0.2".into())],
+            variables: vec![("PORT".into(), "1003".into()), ("HAAT_HTTP__BIND".into(), "127.0.0.2".into())],
             flags: vec![("http.bind", "--bind", "127.0.0.3".into())],
             ..Inputs::default()
         })

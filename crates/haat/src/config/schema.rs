@@ -8,9 +8,8 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use super::sections::{Auth, Config, Database, Http, Imports, Index, Log, Redis, Retention};
 
 /// Variables that other tools set and that Haat understands, with the setting they stand for.
-pub const PLAIN_VARIABLES: [(&str, &str); 9] = [
+pub const PLAIN_VARIABLES: [(&str, &str); 8] = [
     ("PORT", "http.port"),
-    ("HOST", "http.bind"),
     ("DB_HOST", "database.host"),
     ("DB_PORT", "database.port"),
     ("DB_USER", "database.user"),

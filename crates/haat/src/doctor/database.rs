@@ -41,6 +41,7 @@ pub async fn examine(config: &Config, world: &World) -> (Vec<Finding>, Option<Ar
         Ok(pending) if pending.is_empty() => {
             findings.push(Finding::ok("tables", "up to date"));
             findings.insert(0, answers(&*store).await);
+            findings.extend(facts(&*store, world).await);
             findings.push(products(&*store, world).await);
             return (findings, Some(store));
         }
@@ -103,6 +104,31 @@ async fn answers(store: &dyn Store) -> Finding {
     }
 }
 
+/// What the database says of itself, as far as it does harm.
+async fn facts(store: &dyn Store, world: &World) -> Vec<Finding> {
+    let diagnosis = match store.diagnose().await {
+        Ok(diagnosis) => diagnosis,
+        Err(e) => return vec![Finding::fail("server", e.to_string(), "look at the database's log")],
+    };
+    let apart = diagnosis.clock.as_millis() - world.clock.now().as_millis();
+    let mut findings: Vec<_> = diagnosis
+        .concerns
+        .into_iter()
+        .map(|concern| match concern.grave {
+            true => Finding::fail("server", concern.detail, concern.advice),
+            false => Finding::warn("server", concern.detail, concern.advice),
+        })
+        .collect();
+    if apart.abs() > CLOCK_SLACK_MS {
+        let detail = format!("the database's clock is {} s away from this machine's", apart / 1000);
+        findings.push(Finding::warn("server", detail, "set both by NTP"));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("server", diagnosis.version));
+    }
+    findings
+}
+
 fn encryption(config: &Config) -> Option<Finding> {
     let host = config.database.host.as_deref()?;
     let here = matches!(host, "localhost" | "127.0.0.1" | "::1") || host.starts_with('/');
@@ -122,7 +148,7 @@ async fn products(store: &dyn Store, world: &World) -> Finding {
         let (count, head) = (store.count().await?, store.head().await?);
         let newest = match head {
             Seq(0) => None,
-            Seq(n) => store.read(Seq(n - 1), 1).await.ok().and_then(|page| page.changes.first().map(|c| c.at)),
+            Seq(n) => store.read(Seq(n - 1).into(), 1).await.ok().and_then(|page| page.changes.first().map(|c| c.at)),
         };
         Ok::<_, haat_catalog::ports::StoreError>((count, head, newest))
     };

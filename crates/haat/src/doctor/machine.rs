@@ -86,7 +86,7 @@ pub fn port(config: &Config, data: &DataDir) -> Finding {
             Finding::ok("port", format!("{address} is taken, and a server is running on this data folder"))
         }
         Err(e) => {
-            let advice = "stop the other program, or choose another port or address: PORT, HOST";
+            let advice = "stop the other program, or choose another port or address: PORT, HAAT_HTTP__BIND";
             Finding::fail("port", format!("{address} cannot be listened on: {e}"), advice)
         }
     }

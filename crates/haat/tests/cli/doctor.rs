@@ -47,7 +47,7 @@ async fn what_does_not_work_is_a_failure_with_advice() {
     let (code, report) = examine(&broken).await;
     assert_eq!((code, verdict(&report, "configuration")), (Some(1), "fail"), "{report:#}");
 
-    let desk = Desk::new().with("HOST", "0.0.0.0");
+    let desk = Desk::new().with("HAAT_HTTP__BIND", "0.0.0.0");
     std::fs::create_dir(desk.path("data")).unwrap();
     desk.file("data/haat.db", "this is no database, and never was one\n".repeat(100));
     let (code, report) = examine(&desk).await;
@@ -76,7 +76,25 @@ async fn a_mariadb_is_examined_without_being_touched() {
     desk.run(&["migrate"]).await.exits(0);
     let (code, report) = examine(&desk).await;
     assert_eq!(code, Some(0), "{report:#}");
-    for check in ["database", "tables", "products", "encryption"] {
+    for check in ["database", "server", "tables", "products", "encryption"] {
         assert_eq!(verdict(&report, check), "ok", "{check}: {report:#}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_is_named_at_once_and_not_waited_out() {
+    let server = haat_testkit::servers::MariaDb::shared();
+    let database = server.create_database();
+    let desk = Desk::new()
+        .with("DB_HOST", database.host())
+        .with("DB_PORT", &database.port().to_string())
+        .with("DB_USER", "nobody")
+        .with("DB_PASS", "wrong")
+        .with("DB_NAME", database.name());
+    let (code, report) = examine(&desk).await;
+    assert_eq!((code, verdict(&report, "database")), (Some(1), "fail"), "{report:#}");
+    // database.startup_wait is a minute: for a server that is not up yet, not for one that says no.
+    let refused = desk.run(&["serve"]).await.exits(69);
+    assert!(refused.stderr.contains("Access denied for user 'nobody'"), "{refused:#?}");
+    assert!(!refused.stderr.contains("trying again"), "{refused:#?}");
 }

@@ -33,6 +33,7 @@ async fn beside_a_server_the_server_rebuilds() {
 async fn pending_migrations_are_said_and_carried_out() {
     let desk = Desk::new();
     let pending = desk.run(&["--json", "migrate", "--check"]).await.exits(1).json();
+    assert!(!desk.path("data").exists(), "to look is not to make");
     let names = pending["pending"].as_array().unwrap().clone();
     assert!(!names.is_empty());
     assert_eq!(desk.run(&["--json", "migrate"]).await.exits(0).json()["applied"], serde_json::json!(names));

@@ -35,7 +35,7 @@ pub(crate) async fn outer(State(app): State<SharedApp>, request: Request, next: 
     };
     let mut response = finish(answered, &method, &app.options.errors_url, &id, &log);
     security::protect(response.headers_mut(), docs);
-    if unread && response.status().is_client_error() {
+    if unread && (response.status().is_client_error() || response.status().is_server_error()) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     id.name(response.headers_mut());

@@ -116,6 +116,9 @@ pub(crate) struct ChangesParameters {
     /// The place to go on from: `next` of the last answer, 0 to begin.
     #[param(required = false, minimum = 0, maximum = 9223372036854775807i64, default = 0)]
     after: i64,
+    /// `floor` of the answer to `after=0` with which this reader began; needed only while `after` is less than that.
+    #[param(required = false, minimum = 0, maximum = 9223372036854775807i64, default = 0)]
+    floor: i64,
     /// How many changes at most.
     #[param(required = false, minimum = 1, maximum = 500, default = 100)]
     limit: u32,

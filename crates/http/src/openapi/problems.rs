@@ -41,7 +41,7 @@ fn of(operation: &str) -> Vec<&'static [Code]> {
             &[InvalidParameter, IncompleteBody, PayloadTooLarge, UnsupportedMediaType, Overloaded],
         ],
         "getImport" => vec![DATABASE, ACCESS, &[InvalidParameter, ImportNotFound]],
-        "listChanges" => vec![DATABASE, &[InvalidParameter, ChangesCompacted, Overloaded]],
+        "listChanges" => vec![DATABASE, &[InvalidParameter, ChangesCompacted, ChangesAhead, Overloaded]],
         "readyz" => vec![&[NotReady, Timeout]],
         _ => vec![&[Timeout]],
     }

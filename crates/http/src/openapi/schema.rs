@@ -126,6 +126,8 @@ pub(crate) struct Changes {
     next: u64,
     /// The newest place in the log.
     head: u64,
+    /// Deletions up to this place have been forgotten; 0 when none has been.
+    floor: u64,
 }
 
 /// A change of a product.

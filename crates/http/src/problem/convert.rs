@@ -46,7 +46,7 @@ impl From<QueryError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let code = match error {
-            StoreError::Unavailable(_) | StoreError::Timeout(_) | StoreError::Contention(_) => {
+            StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::Timeout(_) | StoreError::Contention(_) => {
                 Code::DatabaseUnavailable
             }
             StoreError::Corrupt(_) | StoreError::Internal(_) => Code::InternalError,
@@ -63,6 +63,7 @@ impl From<IndexError> for Problem {
                 let detail = format!("The index has come to change {at}; try again in a second.");
                 Self::new(Code::IndexBehind, detail).with("seq", at.0)
             }
+            IndexError::Store(error) => error.into(),
             IndexError::Internal(_) => Self::because(Code::InternalError, error.to_string()),
         }
     }
@@ -71,6 +72,9 @@ impl From<IndexError> for Problem {
 impl From<ChangeLogError> for Problem {
     fn from(error: ChangeLogError) -> Self {
         match error {
+            ChangeLogError::Ahead { head } => {
+                Self::new(Code::ChangesAhead, Code::ChangesAhead.about()).with("head", head.0)
+            }
             ChangeLogError::Compacted { floor } => {
                 Self::new(Code::ChangesCompacted, Code::ChangesCompacted.about()).with("floor", floor.0)
             }

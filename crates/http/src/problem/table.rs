@@ -87,6 +87,9 @@ codes! {
     ChangesCompacted, "changes_compacted", GONE, "Changes from that place are no longer kept",
         "Deletions after `after` have been forgotten, so following from there would keep products that are gone. Forget \
          what you have and start afresh with `after=0`, which gives the newest change of every product. `floor` is the earliest place that can still be followed from.";
+    ChangesAhead, "changes_ahead", GONE, "The change log does not go as far as that place",
+        "`after` was read in another database, or in this one before it was put back to an earlier state. Forget what you have \
+         and start afresh with `after=0`. `head` is the newest place there is.";
     PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "The product is not in the state expected",
         "`If-Match` or `If-None-Match` does not hold: somebody else wrote in between, the product is gone, or it exists already. \
          `current_etag` (and `ETag`) is the tag now, `null` without such a product. Read it again, redo the change, and send that tag.";
@@ -136,6 +139,7 @@ impl Code {
             Self::PayloadTooLarge | Self::UriTooLong => &[("limit_bytes", "the most that is accepted")],
             Self::PreconditionFailed => &[("current_etag", "the product's entity tag now, or `null`")],
             Self::ChangesCompacted => &[("floor", "the earliest place that can be followed from")],
+            Self::ChangesAhead => &[("head", "the newest place in the log")],
             Self::IndexBehind => &[("seq", "how far the index has come")],
             Self::NotReady => &[("checks", "every dependency with its state")],
             _ => &[],

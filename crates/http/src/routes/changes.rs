@@ -12,7 +12,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use haat_catalog::ports::ChangeLogError;
-use haat_catalog::{Change, ChangePage, Seq};
+use haat_catalog::{Change, ChangePage, Resume, Seq};
 use http::{HeaderMap, StatusCode, header};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -41,7 +41,8 @@ const READ_ANYWAY: Duration = Duration::from_secs(2);
 /// stream of events `change` whose ids are places in the log; after a break the browser resumes by `Last-Event-ID`.
 ///
 /// `product` is the product as it is now, which may be later than the change; of changes far back only the newest of
-/// each product is kept. `410 changes_compacted` says that the place is too far back to follow from.
+/// each product is kept. `410 changes_compacted` says that the place is too far back to follow from: start afresh with `after=0`, and send the
+/// `floor` of that first answer along until `next` has come past it.
 #[utoipa::path(
     get, path = "/v1/changes", operation_id = "listChanges", tag = "changes",
     params(ChangesParameters),
@@ -60,12 +61,12 @@ pub(crate) async fn changes(
     let ask = Ask::read(&parameters, &headers)?;
     let waits = ask.events || !ask.wait.is_zero();
     let place = if waits { Some(app.follower()?) } else { None };
-    let mut follower = Follower { app, after: ask.after, limit: ask.limit, draining, head: Seq(0), _place: place };
+    let mut follower = Follower { app, at: ask.from, limit: ask.limit, draining, head: Seq(0), _place: place };
     if ask.events {
         return events::stream(follower).await;
     }
     let page = follower.changes_until(Instant::now() + ask.wait).await?;
-    Ok(answer::json(StatusCode::OK, render(&page, follower.after)))
+    Ok(answer::json(StatusCode::OK, render(&page, follower.at.after)))
 }
 
 impl App {
@@ -79,7 +80,7 @@ impl App {
 /// What was asked for.
 #[derive(Debug, PartialEq)]
 struct Ask {
-    after: Seq,
+    from: Resume,
     limit: u32,
     wait: Duration,
     events: bool,
@@ -87,24 +88,36 @@ struct Ask {
 
 impl Ask {
     fn read(parameters: &Parameters, headers: &HeaderMap) -> Result<Self, Problem> {
-        let mut reader = parameters.read(&["after", "limit", "wait"]);
+        let mut reader = parameters.read(&["after", "floor", "limit", "wait"]);
         let after = reader.integer("after", 0, i64::MAX.unsigned_abs()).unwrap_or(0);
+        let floor = reader.integer("floor", 0, i64::MAX.unsigned_abs()).unwrap_or(0);
         let limit = reader.integer("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         let wait = reader.integer("wait", 0, MAX_WAIT).unwrap_or(0);
         let events = wants_events(headers);
         // What a reconnecting browser has seen is later than what its address said at first.
-        let last = headers.get("last-event-id").filter(|_| events).map(|v| v.to_str().ok()?.parse::<u64>().ok());
+        let last = headers.get("last-event-id").filter(|_| events).map(|v| place(v.to_str().ok()?));
         if last == Some(None) {
             reader.refuse("after", "Last-Event-ID must be the id of an event of this stream");
         }
         reader.finish()?;
         Ok(Self {
-            after: Seq(last.flatten().unwrap_or(after)),
+            from: last.flatten().unwrap_or(Resume { after: Seq(after), floor: Seq(floor) }),
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
             wait: Duration::from_secs(wait),
             events,
         })
     }
+}
+
+/// The id of an event: a place, and the floor where it is still needed to go on from there.
+fn event_id(seq: Seq, floor: Seq) -> String {
+    if seq < floor { format!("{seq}-{floor}") } else { seq.to_string() }
+}
+
+/// The place that an event's id tells of.
+fn place(id: &str) -> Option<Resume> {
+    let (seq, floor) = id.split_once('-').unwrap_or((id, "0"));
+    Some(Resume { after: Seq(seq.parse().ok()?), floor: Seq(floor.parse().ok()?) })
 }
 
 /// Whether the client named the type of event streams, and not as unwanted.
@@ -120,7 +133,7 @@ fn wants_events(headers: &HeaderMap) -> bool {
 /// Somebody who follows the log.
 struct Follower {
     app: SharedApp,
-    after: Seq,
+    at: Resume,
     limit: u32,
     draining: Draining,
     /// The newest place in the log when it was last read.
@@ -129,13 +142,17 @@ struct Follower {
 }
 
 impl Follower {
-    /// The next changes; none if there are none by `deadline` or the server shuts down. Moves [`Self::after`] on.
+    /// The next changes; none if there are none by `deadline` or the server shuts down. Moves [`Self::at`] on.
     async fn changes_until(&mut self, deadline: Instant) -> Result<ChangePage, ChangeLogError> {
         loop {
-            let page = self.app.services.changes.read(self.after, self.limit).await?;
+            let page = self.app.services.changes.read(self.at, self.limit).await?;
+            // Whoever begins never saw what the log had forgotten by then.
+            if self.at.after == Seq(0) {
+                self.at.floor = page.floor;
+            }
             self.head = page.head;
             if let Some(last) = page.changes.last() {
-                self.after = last.seq;
+                self.at.after = last.seq;
                 return Ok(page);
             }
             if Instant::now() >= deadline || self.draining.0.is_cancelled() {
@@ -149,7 +166,7 @@ impl Follower {
         let news = async {
             loop {
                 sleep(LOOK).await;
-                if self.app.services.index.status().head > self.head.max(self.after) {
+                if self.app.services.index.status().head > self.head.max(self.at.after) {
                     return;
                 }
             }
@@ -175,6 +192,8 @@ fn render(page: &ChangePage, next: Seq) -> Vec<u8> {
     append_json(&mut out, &next);
     out.extend_from_slice(b",\"head\":");
     append_json(&mut out, &page.head);
+    out.extend_from_slice(b",\"floor\":");
+    append_json(&mut out, &page.floor);
     out.push(b'}');
     out
 }
@@ -202,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_question_has_defaults_and_bounds() {
-        let default = Ask { after: Seq(0), limit: 100, wait: Duration::ZERO, events: false };
+        let default = Ask { from: Resume::default(), limit: 100, wait: Duration::ZERO, events: false };
         assert_eq!(ask("", &[]).unwrap(), default);
         assert!(ask("wait=31", &[]).is_err() && ask("limit=0", &[]).is_err() && ask("after=-1", &[]).is_err());
     }
@@ -210,7 +229,11 @@ mod tests {
     #[test]
     fn events_are_for_who_asks_for_them_and_resume_where_they_broke_off() {
         let events = ("accept", "text/event-stream");
-        assert_eq!(ask("after=5", &[events, ("last-event-id", "9")]).unwrap().after, Seq(9));
+        assert_eq!(ask("after=5", &[events, ("last-event-id", "9")]).unwrap().from, Seq(9).into());
+        let below = Resume { after: Seq(9), floor: Seq(12) };
+        assert_eq!(event_id(below.after, below.floor), "9-12");
+        assert_eq!(ask("", &[events, ("last-event-id", "9-12")]).unwrap().from, below);
+        assert_eq!(event_id(Seq(12), Seq(12)), "12");
         assert!(ask("", &[events, ("last-event-id", "x")]).is_err());
         assert!(!ask("", &[("accept", "*/*")]).unwrap().events);
         assert!(!ask("", &[("accept", "text/event-stream;q=0, application/json")]).unwrap().events);
@@ -229,7 +252,7 @@ mod tests {
         };
         let updated =
             Change { op: ChangeOp::Updated, document: Some(Bytes::from_static(b"{\"id\":1}")), ..change.clone() };
-        let page = ChangePage { changes: vec![change, updated], head: Seq(9) };
+        let page = ChangePage { changes: vec![change, updated], head: Seq(9), floor: Seq(2) };
         let body: Value = serde_json::from_slice(&render(&page, Seq(4))).unwrap();
         assert_eq!(body["data"][0]["sku"], "a\"b");
         assert_eq!(body["data"][0]["product"], Value::Null);
@@ -238,6 +261,6 @@ mod tests {
             json!({"seq": 4, "op": "updated", "id": "019aa000-0000-7000-8000-000000000001",
             "sku": "a\"b", "version": 2, "at": "1970-01-01T00:00:00Z", "product": {"id": 1}})
         );
-        assert_eq!((&body["next"], &body["head"]), (&json!(4), &json!(9)));
+        assert_eq!((&body["next"], &body["head"], &body["floor"]), (&json!(4), &json!(9), &json!(2)));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use futures::future::join_all;
@@ -13,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::answer;
 use crate::problem::{Code, Problem};
-use crate::state::{Draining, SharedApp};
+use crate::state::SharedApp;
 
 /// The most time that a dependency may take to answer.
 const CHECK_TIME: Duration = Duration::from_secs(2);
@@ -89,13 +88,10 @@ pub(crate) async fn livez() -> Response {
 /// Ready means that every dependency answers, that the index is complete, and that the server is not shutting down.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "operating",
     responses((status = 200, description = "It is.", body = Readiness)))]
-pub(crate) async fn readyz(
-    State(app): State<SharedApp>,
-    draining: Option<Extension<Draining>>,
-) -> Result<Response, Problem> {
+pub(crate) async fn readyz(State(app): State<SharedApp>) -> Result<Response, Problem> {
     let mut checks = join_all(app.services.health.iter().map(|health| check(&**health))).await;
     checks.push(index(app.services.index.status()));
-    if draining.is_some_and(|Extension(Draining(token))| token.is_cancelled()) {
+    if app.services.stopping.is_cancelled() {
         let detail = "the server is shutting down".to_owned();
         checks.push(Check { name: "server", state: CheckState::Draining, detail, progress: None });
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use haat_catalog::Timestamp;
 use haat_catalog::ports::{ImportCounts, ImportJob, JobState, RecordError};
-use haat_transfer::{CsvMapping, Format, ImportSpec, UploadError};
+use haat_transfer::{CsvMapping, Format, ImportSpec, MappingError, UploadError};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -76,7 +76,7 @@ pub(crate) struct Import {
     params(ImportParameters),
     request_body(content(
         (serde_json::Value = "application/x-ndjson", example = json!("{\"sku\":\"A1\",\"name\":\"Apple\",\"price\":{\"amount\":100,\"currency\":\"INR\"}}\n")),
-        (serde_json::Value = "text/csv", example = json!("sku,name,price,currency\nA1,Apple,100,INR\n")),
+        (serde_json::Value = "text/csv", example = json!("sku,name,price.amount,price.currency\nA1,Apple,100,INR\n")),
     ), description = "NDJSON (one product a line) or CSV, gzipped or not"),
     responses((status = 202, description = "The upload was taken in; the import follows.", body = Import, headers(
         ("Location" = String, description = "Where to watch the import"),
@@ -153,7 +153,7 @@ fn spec(parameters: &Parameters, headers: &HeaderMap) -> Result<ImportSpec, Prob
             reader.refuse("map", "is for CSV; NDJSON has the product format as it is");
             None
         }
-        (false, _) => CsvMapping::parse(rules).map_err(|e| reader.refuse("map", e.to_string())).ok(),
+        (false, _) => CsvMapping::parse(rules).map_err(|e| reader.refuse("map", refused_rule(&e))).ok(),
     };
     reader.finish()?;
     // Without a format the reader has refused above.
@@ -190,6 +190,14 @@ fn refused(error: &UploadError, limit: u64) -> Problem {
         }
         UploadError::Store(error) => error.clone().into(),
         UploadError::Io(_) => Problem::because(Code::InternalError, error.to_string()),
+    }
+}
+
+/// What is wrong with a mapping, in the words of a query parameter rather than of the command line.
+fn refused_rule(error: &MappingError) -> String {
+    match error.rule.as_str() {
+        "" => error.detail.clone(),
+        rule => format!("'{rule}': {}", error.detail),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use haat_catalog::ports::{ChangeLog, ChangeLogError, Compacted, Compaction, ProductReader, StoreError, StoredProduct};
 use haat_catalog::product::ProductKey;
-use haat_catalog::{ChangePage, Draft, Product, ProductId, Seq, Timestamp};
+use haat_catalog::{ChangePage, Draft, Product, ProductId, Resume, Seq, Timestamp};
 
 /// Products by id. The log has no changes: all products were there before.
 pub struct Memory {
@@ -66,8 +66,8 @@ impl ChangeLog for Memory {
         Ok(Seq(self.products.len() as u64))
     }
 
-    async fn read(&self, _: Seq, _: u32) -> Result<ChangePage, ChangeLogError> {
-        Ok(ChangePage { changes: Vec::new(), head: Seq(self.products.len() as u64) })
+    async fn read(&self, _: Resume, _: u32) -> Result<ChangePage, ChangeLogError> {
+        Ok(ChangePage { changes: Vec::new(), head: Seq(self.products.len() as u64), floor: Seq(0) })
     }
 
     async fn follow(&self, _: &str, _: Seq, _: Timestamp) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haat_catalog::ports::{ChangeLog, ChangeLogError, ProductReader, StoreError};
+use haat_catalog::ports::{ChangeLog, ChangeLogError, IndexError, ProductReader, StoreError};
 use haat_catalog::{Clock, ProductId, Seq};
 use tantivy::merge_policy::NoMergePolicy;
 use tokio_util::sync::CancellationToken;
@@ -46,10 +46,20 @@ pub enum BuildError {
     Stopped,
 }
 
+impl From<BuildError> for IndexError {
+    fn from(e: BuildError) -> Self {
+        match e {
+            BuildError::Store(e) => e.into(),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
 impl From<ChangeLogError> for BuildError {
     fn from(e: ChangeLogError) -> Self {
         match e {
-            ChangeLogError::Compacted { .. } => Self::Overtaken,
+            // The database was put back meanwhile, or changes are gone: what was read is of no use.
+            ChangeLogError::Compacted { .. } | ChangeLogError::Ahead { .. } => Self::Overtaken,
             ChangeLogError::Store(e) => Self::Store(e),
         }
     }
@@ -170,7 +180,7 @@ impl Build<'_> {
         (writer, view) = self.commit(writer, Payload::new(seq, false, last)).await?;
         loop {
             (self.progress)(progress);
-            let page = self.source.log.read(seq, self.batch).await?;
+            let page = self.source.log.read(seq.into(), self.batch).await?;
             let Some(newest) = page.changes.last() else {
                 (_, view) = self.commit(writer, Payload::new(seq, true, last)).await?;
                 return Ok(Built { generation: Arc::clone(&self.generation), view, seq, last });

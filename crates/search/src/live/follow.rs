@@ -345,14 +345,14 @@ impl Follower {
         {
             return step;
         }
-        let page = match source.log.read(live.seq, self.index.options.batch).await {
+        let page = match source.log.read(live.seq.into(), self.index.options.batch).await {
             Ok(page) => page,
             Err(ChangeLogError::Compacted { .. }) => return Step::Lost("it was away for too long", Keep::Serving),
+            Err(ChangeLogError::Ahead { .. }) => {
+                return Step::Lost("it is ahead of the database, which must be another one", Keep::Nothing);
+            }
             Err(ChangeLogError::Store(e)) => return Step::Failed(e.to_string()),
         };
-        if page.head < live.seq {
-            return Step::Lost("it is ahead of the database, which must be another one", Keep::Nothing);
-        }
         self.index.head.store(page.head.0, Ordering::Release);
         self.goal.get_or_insert(page.head);
         let Some(newest) = page.changes.last() else {
@@ -388,14 +388,15 @@ async fn same_database(index: &Index, live: &Live) -> Result<(), Step> {
     if before == 0 {
         return Ok(());
     }
-    match index.source.log.read(Seq(before), 1).await {
+    match index.source.log.read(Seq(before).into(), 1).await {
         Ok(page) => match page.changes.first() {
             Some(change) if change.seq == live.seq && change.id != last => {
                 Err(Step::Lost("it was made from another database", Keep::Nothing))
             }
             _ => Ok(()),
         },
-        Err(ChangeLogError::Compacted { .. }) => Ok(()),
+        // Being ahead is told by the read that follows.
+        Err(ChangeLogError::Compacted { .. } | ChangeLogError::Ahead { .. }) => Ok(()),
         Err(ChangeLogError::Store(e)) => Err(Step::Failed(e.to_string())),
     }
 }

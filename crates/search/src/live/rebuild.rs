@@ -48,7 +48,7 @@ pub async fn rebuild(
     };
     let source = Source { reader, log, clock, follower: options.follower.clone() };
     let stop = CancellationToken::new();
-    let built = build_into(&folder, source, options.batch, progress, None, stop).await.map_err(internal)?;
+    let built = build_into(&folder, source, options.batch, progress, None, stop).await?;
     folder.switch(&built.generation.path).map_err(internal)?;
     folder.clean(Some(&built.generation.path)).map_err(internal)?;
     // Whoever asked meanwhile has what was asked for.

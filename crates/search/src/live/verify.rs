@@ -60,11 +60,11 @@ pub async fn verify(
     let (view, seq) = open(dir)?;
     let view = Arc::new(view);
     let mut report = VerifyReport { seq, documents: view.num_docs(), ..VerifyReport::default() };
-    let total = reader.count().await.map_err(internal)?;
+    let total = reader.count().await?;
     let mut seen: Vec<Bits> = view.segments.iter().map(|s| Bits::empty(s.max_doc())).collect();
     let mut after = None;
     loop {
-        let products = reader.scan(after, BATCH).await.map_err(internal)?;
+        let products = reader.scan(after, BATCH).await?;
         let Some(last) = products.last().map(|p| p.id) else { break };
         after = Some(last);
         report.products += products.len() as u64;
@@ -157,10 +157,10 @@ fn unseen(view: &View, seen: &[Bits]) -> tantivy::Result<Vec<ProductId>> {
 async fn changed_since(log: &dyn ChangeLog, mut seq: Seq) -> Result<HashSet<ProductId>, IndexError> {
     let mut changed = HashSet::new();
     loop {
-        let page = match log.read(seq, BATCH).await {
+        let page = match log.read(seq.into(), BATCH).await {
             Ok(page) => page,
-            Err(e @ ChangeLogError::Compacted { .. }) => return Err(internal(e)),
-            Err(ChangeLogError::Store(e)) => return Err(internal(e)),
+            Err(e @ (ChangeLogError::Compacted { .. } | ChangeLogError::Ahead { .. })) => return Err(internal(e)),
+            Err(ChangeLogError::Store(e)) => return Err(e.into()),
         };
         let Some(last) = page.changes.last() else { return Ok(changed) };
         seq = last.seq;

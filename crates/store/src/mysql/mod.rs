@@ -10,6 +10,7 @@
 mod batch;
 mod changes;
 mod compaction;
+mod diagnosis;
 mod idempotency;
 mod jobs;
 mod products;
@@ -24,6 +25,7 @@ use sqlx::migrate::{Migrate, Migrator};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, query, query_scalar};
 
+use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::lane::{Answer, CommitHook, Lane};
 use crate::options::{MySqlOptions, MySqlTls};
@@ -38,6 +40,7 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(5);
 pub(crate) struct MySql {
     lane: Lane<sqlx::MySql>,
     limit: Duration,
+    connections: u32,
 }
 
 impl MySql {
@@ -65,10 +68,21 @@ impl MySql {
                     Ok(())
                 })
             });
-        let connecting = pool.connect_with(connection(options)?);
-        let pool = connecting.await.map_err(|e| cannot_connect(options, e))?;
-        Ok(Self { lane: Lane::new(pool, options.acquire_timeout, "BEGIN", hook), limit: options.query_timeout })
+        let connect = connection(options)?;
+        knock(&connect, options).await?;
+        let pool = pool.connect_with(connect).await.map_err(|e| cannot_connect(options, e))?;
+        let lane = Lane::new(pool, options.acquire_timeout, "BEGIN", hook);
+        Ok(Self { lane, limit: options.query_timeout, connections: options.max_connections })
     }
+}
+
+/// Connects once outside the pool: the pool hides why it cannot, trying a refused connection until its time is up.
+async fn knock(connect: &MySqlConnectOptions, options: &MySqlOptions) -> Result<(), StoreError> {
+    let attempt = tokio::time::timeout(options.acquire_timeout, MySqlConnection::connect_with(connect)).await;
+    let conn = attempt.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|e| cannot_connect(options, e))?;
+    // Whether the server hears the goodbye makes no difference.
+    let _ = conn.close().await;
+    Ok(())
 }
 
 fn connection(options: &MySqlOptions) -> Result<MySqlConnectOptions, StoreError> {
@@ -111,13 +125,19 @@ fn session_settings(query_timeout: Duration) -> Vec<String> {
 }
 
 fn cannot_connect(options: &MySqlOptions, error: sqlx::Error) -> StoreError {
-    let why = match Fault::from(error) {
-        Fault::Lost(why) | Fault::Refused(why) | Fault::Duplicate(why) => why,
-        Fault::Failed(error) => error.to_string(),
-    };
-    // MySQL's caching_sha2_password sends the password only through TLS (or by RSA, which Haat leaves out).
-    let hint = if why.contains("mysql-rsa") { "; this account's password plugin needs TLS" } else { "" };
-    StoreError::Unavailable(format!("{}:{}, database '{}': {why}{hint}", options.host, options.port, options.database))
+    let place = format!("{}:{}, database '{}'", options.host, options.port, options.database);
+    match Fault::from(error) {
+        Fault::Failed(StoreError::Denied(why)) => StoreError::Denied(format!("{place}: {why}")),
+        Fault::Failed(StoreError::Unavailable(why))
+        | Fault::Lost(why)
+        | Fault::Refused(why)
+        | Fault::Duplicate(why) => StoreError::Unavailable(format!("{place}: {why}")),
+        // MySQL's caching_sha2_password sends the password only through TLS (or by RSA, which Haat leaves out).
+        Fault::Failed(error) if error.to_string().contains("mysql-rsa") => {
+            StoreError::Denied(format!("{place}: this account's password plugin needs TLS (database.tls = \"verify\")"))
+        }
+        Fault::Failed(error) => StoreError::Unavailable(format!("{place}: {error}")),
+    }
 }
 
 #[async_trait]
@@ -141,6 +161,11 @@ impl Backend for MySql {
         self.lane.run(limit, |conn| Box::pin(async move { not_among(&migrator(), &applied(conn).await?) })).await
     }
 
+    async fn diagnose(&self, limit: Duration) -> Result<Diagnosis, StoreError> {
+        let connections = self.connections;
+        self.lane.run(limit, move |conn| Box::pin(diagnosis::examine(conn, connections))).await
+    }
+
     async fn migrate(&self, limit: Duration) -> Result<Vec<String>, StoreError> {
         self.lane.run(limit, |conn| Box::pin(migrate_locked(conn))).await
     }
@@ -148,7 +173,7 @@ impl Backend for MySql {
 
 /// The migrations, without sqlx's own lock: it waits with `GET_LOCK(…, -1)`, which MariaDB refuses to wait for, and
 /// ignores the answer.
-fn migrator() -> Migrator {
+pub(crate) fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("migrations/mysql");
     migrator.set_locking(false);
     migrator

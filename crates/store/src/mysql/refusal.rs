@@ -30,8 +30,10 @@ fn meaning(number: u16, sqlstate: Option<&str>, text: String) -> Option<Fault> {
         1053 | 1927 | 4031 => Fault::Lost(text),
         // The server ended the statement for taking too long.
         1969 | 3024 => Fault::Failed(StoreError::Timeout(text)),
-        // Too many connections; read-only because of a failover; access; unknown database; disk or table space full.
-        1040 | 1203 | 1226 | 1290 | 1792 | 1836 | 1044 | 1045 | 1049 | 1129 | 1130 | 1021 | 1114 => {
+        // Access to the database, as the user, to a table or column, from this host; unknown database.
+        1044 | 1045 | 1142 | 1143 | 1130 | 1049 => Fault::Failed(StoreError::Denied(text)),
+        // Too many connections; read-only because of a failover; host blocked; disk or table space full.
+        1040 | 1203 | 1226 | 1290 | 1792 | 1836 | 1129 | 1021 | 1114 => {
             Fault::Failed(StoreError::Unavailable(text))
         }
         1034 | 1194 | 1712 => Fault::Failed(StoreError::Corrupt(text)),

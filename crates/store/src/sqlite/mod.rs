@@ -6,6 +6,7 @@
 mod batch;
 mod changes;
 mod compaction;
+mod diagnosis;
 mod idempotency;
 mod jobs;
 mod products;
@@ -20,12 +21,13 @@ use sqlx::migrate::{Migrate, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqliteConnection, query_scalar};
 
+use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::lane::{Answer, CommitHook, Lane, Verdict};
 use crate::options::SqliteOptions;
 use crate::store::{Backend, not_among};
 
-static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Writing transactions take the lock at once: one that began by reading could not be continued after another wrote.
 const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -113,6 +115,10 @@ impl Backend for Sqlite {
 
     async fn pending(&self, limit: Duration) -> Result<Vec<String>, StoreError> {
         self.readers.run(limit, |conn| Box::pin(async move { not_among(&MIGRATOR, &applied(conn).await?) })).await
+    }
+
+    async fn diagnose(&self, limit: Duration) -> Result<Diagnosis, StoreError> {
+        self.readers.run(limit, |conn| Box::pin(diagnosis::examine(conn))).await
     }
 
     /// One `BEGIN IMMEDIATE` around all of it: whoever comes second waits, then finds nothing left to do; whoever dies

@@ -1,7 +1,7 @@
 //! Compaction of the change log.
 
 use haat_catalog::ports::{ChangeLogError, Compacted, Compaction};
-use haat_catalog::{ChangeOp, Seq};
+use haat_catalog::{ChangeOp, Resume, Seq};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -89,12 +89,32 @@ pub async fn old_deletions_go_and_raise_the_floor(s: &Subject) {
     assert_eq!(done.deletions, 1);
     assert_eq!(places(s).await, [7, 9, 12], "A and C, and the deletion that is not old");
     for after in [1, 5, 9] {
-        let error = s.log.read(Seq(after), 10).await.unwrap_err();
+        let error = s.log.read(Seq(after).into(), 10).await.unwrap_err();
         assert!(matches!(error, ChangeLogError::Compacted { floor: Seq(10) }), "{after}: {error}");
     }
     assert_eq!(s.page(10, 10).await.changes.len(), 1);
     assert_eq!(s.page(0, 10).await.changes.len(), 3, "from 0 always");
     assert_eq!(s.page(0, 10).await.head, Seq(12));
+    // Who begins afresh in small pages comes through the places below the floor, until deletions that it may have
+    // missed are forgotten too.
+    let first = s.page(0, 1).await;
+    assert_eq!((first.changes[0].seq, first.floor), (Seq(7), Seq(10)));
+    let resume = Resume { after: Seq(7), floor: first.floor };
+    assert_eq!(s.log.read(resume, 1).await.unwrap().changes[0].seq, Seq(9));
+    let forgetful = Compaction { deletions_before: after_noon(3_000), ..all() };
+    assert_eq!(s.log.compact(forgetful).await.unwrap().deletions, 1);
+    let error = s.log.read(resume, 1).await.unwrap_err();
+    assert!(matches!(error, ChangeLogError::Compacted { floor: Seq(12) }), "{error}");
+}
+
+/// A place that the log has not come to was read in another database: waiting there would skip what comes up to it.
+pub async fn a_place_ahead_of_the_log_is_refused(s: &Subject) {
+    let error = s.log.read(Seq(1).into(), 10).await.unwrap_err();
+    assert!(matches!(error, ChangeLogError::Ahead { head: Seq(0) }), "{error}");
+    some_history(s).await;
+    assert!(s.page(10, 10).await.changes.is_empty());
+    let error = s.log.read(Seq(11).into(), 10).await.unwrap_err();
+    assert!(matches!(error, ChangeLogError::Ahead { head: Seq(10) }), "{error}");
 }
 
 /// There is nothing left to do.

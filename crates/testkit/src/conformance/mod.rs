@@ -268,7 +268,7 @@ impl Subject {
 
     /// A page of the log that must be readable.
     pub async fn page(&self, after: u64, limit: u32) -> ChangePage {
-        self.log.read(Seq(after), limit).await.unwrap()
+        self.log.read(Seq(after).into(), limit).await.unwrap()
     }
 
     /// The whole log, of up to 10,000 changes. In one page: places below the floor are no places to go on from.

@@ -6,12 +6,12 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream;
-use haat_catalog::ChangePage;
 use haat_catalog::ports::ChangeLogError;
+use haat_catalog::{ChangePage, Seq};
 use http::{HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 
-use super::{Follower, append_change};
+use super::{Follower, append_change, event_id};
 use crate::answer::NO_STORE;
 use crate::problem::Problem;
 
@@ -21,7 +21,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The stream. What goes wrong before it begins is a problem like any other.
 pub(super) async fn stream(mut follower: Follower) -> Result<Response, Problem> {
     let first = follower.changes_until(Instant::now()).await?;
-    let beginning = Step::Send(Bytes::from(format!("retry: 2000\n\n{}", events(&first)).into_bytes()));
+    let beginning =
+        Step::Send(Bytes::from(format!("retry: 2000\n\n{}", events(&first, follower.at.floor)).into_bytes()));
     let pieces = stream::unfold((Some(follower), beginning), |(follower, step)| async move {
         let mut follower = follower?;
         let piece = match step {
@@ -54,16 +55,24 @@ async fn wait(follower: &mut Follower) -> Result<Option<Bytes>, ChangeLogError> 
         return Ok(None);
     }
     let page = follower.changes_until(Instant::now() + HEARTBEAT).await?;
-    Ok(Some(if page.changes.is_empty() { Bytes::from_static(b": heartbeat\n\n") } else { events(&page).into() }))
+    Ok(Some(if page.changes.is_empty() {
+        Bytes::from_static(b": heartbeat\n\n")
+    } else {
+        events(&page, follower.at.floor).into()
+    }))
 }
 
-fn events(page: &ChangePage) -> String {
+fn events(page: &ChangePage, floor: Seq) -> String {
     let mut out = String::new();
     for change in &page.changes {
         let mut data = Vec::new();
         append_change(&mut data, change);
         // Stored documents are JSON on one line, so the data never breaks out of its field.
-        out.push_str(&format!("id: {}\nevent: change\ndata: {}\n\n", change.seq, String::from_utf8_lossy(&data)));
+        out.push_str(&format!(
+            "id: {}\nevent: change\ndata: {}\n\n",
+            event_id(change.seq, floor),
+            String::from_utf8_lossy(&data)
+        ));
     }
     out
 }
