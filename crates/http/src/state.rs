@@ -45,6 +45,10 @@ impl App {
     }
 }
 
+/// Put into a request by the server loop that does not say, or says twice, whom it is for (RFC 9112 §3.2).
+#[derive(Debug, Clone)]
+pub(crate) struct Hostless;
+
 /// Put into every request by the server loop: tells handlers that wait (long polls, event streams) that the server
 /// is shutting down.
 #[derive(Debug, Clone, Default)]
