@@ -5,7 +5,7 @@
 //!   `HAAT_TEST_MYSQL_URL=mysql://user:password@host:port` names a server to use instead, of any make.
 //! - [`MariaDb::start`] is a server for one test, to be stopped, killed, started again ([`MariaDb::pause`] and so on);
 //!   [`MariaDb::start_with_tls`] has certificates as well.
-//! - [`RedisServer::start`] likewise.
+//! - [`RedisServer::start`] likewise, [`RedisServer::start_secured`] with password and TLS, [`RedisCluster::start`] a cluster.
 //!
 //! A missing server program fails the test with the line that installs it: nothing is skipped silently.
 
@@ -17,7 +17,7 @@ mod shared;
 
 pub use certificates::Certificates;
 pub use mariadb::{MariaDb, TestDatabase};
-pub use redis::RedisServer;
+pub use redis::{RedisCluster, RedisServer};
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -1,0 +1,220 @@
+//! The gate: who may ask Redis now, and how it opens again.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value, cmd};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use super::connect::{Connection, RedisOptions, Target};
+use crate::port::CacheError;
+
+/// How often a closed gate looks whether Redis is back.
+const PROBE_EVERY: Duration = Duration::from_millis(100);
+/// How long a probe may take: longer than a command, for it costs nobody anything.
+const PROBE_PATIENCE: Duration = Duration::from_millis(250);
+/// A connection that has not answered probes for so long is given up for a new one: what is lost on the way (a network
+/// that drops packets, a server that moved) does not come back on it.
+const GIVE_UP: Duration = Duration::from_secs(1);
+
+/// A connection that is used while it answers.
+pub(super) struct Gate {
+    target: Target,
+    patience: Duration,
+    connect_timeout: Duration,
+    connection: ArcSwapOption<Connection>,
+    open: AtomicBool,
+    /// Whether a task is at work to open it.
+    probing: AtomicBool,
+    opened: Notify,
+    /// The hashes of scripts by their text's address and length.
+    hashes: Mutex<HashMap<(usize, usize), String>>,
+    me: Weak<Gate>,
+}
+
+impl Gate {
+    /// A closed gate, and a task that opens it as soon as Redis answers.
+    pub(super) fn open(options: RedisOptions) -> Result<Arc<Self>, CacheError> {
+        let target = Target::of(&options)?;
+        let gate = Arc::new_cyclic(|me| Self {
+            target,
+            patience: options.patience,
+            connect_timeout: options.connect_timeout,
+            connection: ArcSwapOption::empty(),
+            open: AtomicBool::new(false),
+            probing: AtomicBool::new(false),
+            opened: Notify::new(),
+            hashes: Mutex::default(),
+            me: me.clone(),
+        });
+        gate.probe();
+        Ok(gate)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn opened(&self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        loop {
+            let opened = self.opened.notified();
+            if self.is_open() {
+                return true;
+            }
+            if tokio::time::timeout_at(deadline, opened).await.is_err() {
+                return self.is_open();
+            }
+        }
+    }
+
+    /// Sends a command. One that is not answered in time closes the gate.
+    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, CacheError> {
+        self.send(command).await.map_err(Refused::into_error)
+    }
+
+    /// Runs a script, which the server knows by its hash from the second time on.
+    pub(super) async fn eval(&self, text: &str, keys: &[String], arguments: &[&[u8]]) -> Result<Value, CacheError> {
+        let call = |name: &str, script: &str| {
+            let mut command = cmd(name);
+            command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
+            command
+        };
+        match self.send(&call("EVALSHA", &self.hash_of(text))).await {
+            Err(Refused::Error(e)) if e.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.ask(&call("EVAL", text)).await
+            }
+            other => other.map_err(Refused::into_error),
+        }
+    }
+
+    fn hash_of(&self, text: &str) -> String {
+        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        let hash = hashes.entry((text.as_ptr().addr(), text.len()));
+        hash.or_insert_with(|| redis::Script::new(text).get_hash().to_owned()).clone()
+    }
+
+    async fn send(&self, command: &Cmd) -> Result<Value, Refused> {
+        if !self.is_open() {
+            return Err(Refused::Closed);
+        }
+        let Some(connection) = self.connection.load_full() else { return Err(Refused::Closed) };
+        let mut connection = (*connection).clone();
+        match timeout(self.patience, connection.ask(command)).await {
+            Ok(Ok(Value::ServerError(e))) => Err(Refused::Error(e.into())),
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(e)) if is_answer(&e) => Err(Refused::Error(e)),
+            Ok(Err(e)) => {
+                self.close(&e.to_string());
+                Err(Refused::Lost(e.to_string()))
+            }
+            Err(_) => {
+                let why = format!("no answer within {:?}", self.patience);
+                self.close(&why);
+                Err(Refused::Lost(why))
+            }
+        }
+    }
+
+    fn close(&self, why: &str) {
+        if self.open.swap(false, Ordering::AcqRel) {
+            tracing::warn!(error = why, "Redis does not answer; going on without it");
+        }
+        self.probe();
+    }
+
+    /// Sees to it that a task is at work to open the gate.
+    fn probe(&self) {
+        if self.probing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let me = self.me.clone();
+        let began = Instant::now();
+        tokio::spawn(async move {
+            let mut silent_since = began;
+            // Nobody holds the cache any more: nobody waits for it.
+            while let Some(gate) = me.upgrade() {
+                if gate.look(&mut silent_since).await {
+                    gate.probing.store(false, Ordering::Release);
+                    gate.open.store(true, Ordering::Release);
+                    gate.opened.notify_waiters();
+                    tracing::info!(after_ms = began.elapsed().as_millis(), "Redis answers");
+                    return;
+                }
+                drop(gate);
+                tokio::time::sleep(PROBE_EVERY).await;
+            }
+        });
+    }
+
+    /// Whether Redis answers: on the connection there is, or on a new one.
+    async fn look(&self, silent_since: &mut Instant) -> bool {
+        if let Some(connection) = self.connection.load_full() {
+            let mut connection = (*connection).clone();
+            match timeout(PROBE_PATIENCE, connection.ask(&cmd("PING"))).await {
+                Ok(Ok(_)) => return true,
+                Ok(Err(_)) => self.connection.store(None),
+                Err(_) if silent_since.elapsed() >= GIVE_UP => self.connection.store(None),
+                Err(_) => return false,
+            }
+        }
+        *silent_since = Instant::now();
+        match timeout(self.connect_timeout, self.target.connect(self.connect_timeout)).await {
+            Ok(Ok(mut connection)) => {
+                // Written to as well as connected: a frozen server still accepts connections.
+                let answered = timeout(PROBE_PATIENCE, connection.ask(&cmd("PING"))).await;
+                self.connection.store(Some(Arc::new(connection)));
+                matches!(answered, Ok(Ok(_)))
+            }
+            Ok(Err(e)) => {
+                tracing::debug!(error = %e.category(), "Redis cannot be reached");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// Why a command has no answer.
+enum Refused {
+    Closed,
+    Lost(String),
+    Error(RedisError),
+}
+
+impl Refused {
+    fn into_error(self) -> CacheError {
+        match self {
+            Self::Closed => CacheError::Unavailable("it did not answer before".into()),
+            Self::Lost(why) => CacheError::Unavailable(why),
+            Self::Error(e) => CacheError::Failed(e.to_string()),
+        }
+    }
+}
+
+/// Whether the server is well and it is the command that it did not like.
+fn is_answer(error: &RedisError) -> bool {
+    let busy = [
+        ServerErrorKind::BusyLoading,
+        ServerErrorKind::ClusterDown,
+        ServerErrorKind::MasterDown,
+        ServerErrorKind::ReadOnly,
+    ];
+    match error.kind() {
+        ErrorKind::Server(kind) => !busy.contains(&kind),
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType | ErrorKind::Extension => true,
+        _ => false,
+    }
+}
+
+/// A text that no other process or thread makes.
+pub(super) fn unique() -> String {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let word = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}{:x}", word(), word(), COUNT.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,300 @@
+//! All policies of a request: checked first, then charged.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use haat_cache::Cache;
+use ipnet::IpNet;
+use moka::sync::Cache as Accounts;
+use tokio::time::Instant;
+
+use crate::address::network;
+use crate::gcra::{TAKE, Taken};
+use crate::lease::{Account, Answer};
+use crate::policy::{Group, Per, Policy};
+
+/// The most keys that are remembered. Of more, those that were not asked for longest are forgotten, which gives each of
+/// them a new quota only where there is no shared cache.
+const MAX_ACCOUNTS: u64 = 200_000;
+/// How often a request is tried whose units others spent between check and charge.
+const TRIES: usize = 4;
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The client, if it said who it is.
+    pub client: Option<Arc<str>>,
+    /// Its address ([`crate::address::Proxies`]).
+    pub address: IpAddr,
+}
+
+/// How a caller stands with a policy.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Units left.
+    pub left: u64,
+    /// Until there are more: on a refusal enough for the request, otherwise all of them.
+    pub reset: Duration,
+    /// Whether it refused the request.
+    pub violated: bool,
+}
+
+/// What the policies say to a request.
+#[derive(Debug, Clone, Default)]
+pub struct Decision {
+    /// How the caller stands with each policy that is enforced.
+    pub standings: Vec<Standing>,
+}
+
+impl Decision {
+    /// Whether the request may go on.
+    pub fn is_allowed(&self) -> bool {
+        !self.standings.iter().any(|standing| standing.violated)
+    }
+
+    /// When it may be tried again, if it may not go on: when the last of the policies that refuse it lets it pass.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.standings.iter().filter(|standing| standing.violated).map(|standing| standing.reset).max()
+    }
+}
+
+/// The policies of a server.
+pub struct Limiter {
+    policies: Vec<Arc<Policy>>,
+    allowed: Vec<IpNet>,
+    shared: Option<Arc<dyn Cache>>,
+    /// Among how many a quota is divided while there is no shared cache to tell.
+    replicas: u64,
+    accounts: Accounts<(usize, Subject), Arc<Account>>,
+    began: Instant,
+    /// Requests that a policy on trial would have refused, by policy.
+    would_refuse: Vec<AtomicU64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Subject {
+    Client(Arc<str>),
+    Network(IpNet),
+    All,
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Client(client) => write!(f, "client:{client}"),
+            Self::Network(network) => write!(f, "net:{network}"),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
+/// A policy that covers a request, and the account it counts on.
+struct Claim<'a> {
+    index: usize,
+    policy: &'a Arc<Policy>,
+    account: Arc<Account>,
+    subject: Subject,
+    cost: u64,
+}
+
+impl Limiter {
+    /// The limiter of these policies, which are checked already. Callers from `allowed` are not limited. Without a
+    /// `shared` cache, every process counts for itself, over the whole quota; with one that is gone, over the
+    /// `replicas`-th part of it.
+    pub fn new(policies: Vec<Policy>, allowed: Vec<IpNet>, shared: Option<Arc<dyn Cache>>, replicas: u64) -> Self {
+        let shared = shared.filter(|cache| cache.is_shared());
+        let replicas = if shared.is_some() { replicas.max(1) } else { 1 };
+        let longest = policies.iter().map(|policy| policy.quota.window_us).max().unwrap_or(0);
+        let accounts = Accounts::builder()
+            .max_capacity(MAX_ACCOUNTS)
+            .time_to_idle(Duration::from_micros(longest).max(Duration::from_secs(60)))
+            .build();
+        let would_refuse = policies.iter().map(|_| AtomicU64::new(0)).collect();
+        let policies = policies.into_iter().map(Arc::new).collect();
+        Self { policies, allowed, shared, replicas, accounts, began: Instant::now(), would_refuse }
+    }
+
+    /// The policies.
+    pub fn policies(&self) -> &[Arc<Policy>] {
+        &self.policies
+    }
+
+    /// How many requests each policy on trial would have refused.
+    pub fn would_refuse(&self) -> impl Iterator<Item = (&Arc<Policy>, u64)> {
+        let on_trial = self.policies.iter().zip(&self.would_refuse).filter(|(policy, _)| policy.dry_run);
+        on_trial.map(|(policy, count)| (policy, count.load(Ordering::Relaxed)))
+    }
+
+    /// Checks a request against all policies that cover it, and charges it to all of them or, when one refuses it, to
+    /// none.
+    pub async fn charge(&self, caller: &Caller, group: Group) -> Decision {
+        if self.policies.is_empty() || self.allowed.iter().any(|network| network.contains(&caller.address)) {
+            return Decision::default();
+        }
+        let claims = self.claims(caller, |policy| policy.covers(group), |policy| policy.cost(group));
+        for claim in &claims {
+            claim.account.want(claim.cost);
+        }
+        for _ in 0..TRIES {
+            let mut refusals = Vec::with_capacity(claims.len());
+            for claim in &claims {
+                refusals.push(self.check(claim).await);
+            }
+            let refused =
+                claims.iter().zip(&refusals).any(|(claim, refusal)| refusal.is_some() && !claim.policy.dry_run);
+            if refused || self.spend(&claims, &refusals) {
+                return self.decision(&claims, &refusals, refused);
+            }
+        }
+        // So many at once that every lease was gone before it could be spent.
+        let refusals: Vec<_> = claims.iter().map(|_| Some(Duration::from_secs(1))).collect();
+        self.decision(&claims, &refusals, true)
+    }
+
+    /// How a caller stands with all policies, without charging anything.
+    pub async fn look(&self, caller: &Caller) -> Vec<Standing> {
+        let claims = self.claims(caller, |_| true, |_| 0);
+        let mut standings = Vec::with_capacity(claims.len());
+        for claim in &claims {
+            match self.cache() {
+                Some(_) => drop(self.ask(claim, 0).await),
+                None => drop(claim.account.local(self.now_us(), claim.policy.quota.share(self.replicas), 0, false)),
+            }
+            let view = claim.account.view();
+            let policy = Arc::clone(claim.policy);
+            standings.push(Standing { policy, left: view.left, reset: view.full_in, violated: false });
+        }
+        standings
+    }
+
+    fn claims(
+        &self,
+        caller: &Caller,
+        covers: impl Fn(&Policy) -> bool,
+        cost: impl Fn(&Policy) -> u64,
+    ) -> Vec<Claim<'_>> {
+        let covering = self.policies.iter().enumerate().filter(|(_, policy)| covers(policy));
+        let claim = |(index, policy): (usize, _)| {
+            let policy: &Arc<Policy> = policy;
+            let subject = subject(policy, caller);
+            let account = self.accounts.get_with((index, subject.clone()), || Arc::new(Account::new(policy.quota)));
+            Claim { index, policy, account, subject, cost: cost(policy) }
+        };
+        covering.map(claim).collect()
+    }
+
+    fn cache(&self) -> Option<&Arc<dyn Cache>> {
+        self.shared.as_ref().filter(|cache| cache.is_up())
+    }
+
+    fn now_us(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// Sees to it that there is enough for a claim; gives how long there will not be.
+    async fn check(&self, claim: &Claim<'_>) -> Option<Duration> {
+        loop {
+            if self.cache().is_none() {
+                let quota = claim.policy.quota.share(self.replicas);
+                return match claim.account.local(self.now_us(), quota, claim.cost, false) {
+                    Answer::Refused(retry) => Some(retry),
+                    _ => None,
+                };
+            }
+            match claim.account.check(claim.policy.quota, claim.cost) {
+                Answer::Enough => return None,
+                Answer::Refused(retry) => return Some(retry),
+                Answer::Ask(_) => {
+                    let _one = claim.account.asking.lock().await;
+                    // Whoever asked before may have asked for enough.
+                    if let Answer::Ask(most) = claim.account.check(claim.policy.quota, claim.cost) {
+                        // A cache that fails is down by now, and the next round goes without it; one that answers
+                        // nonsense is not trusted with this request either.
+                        if !self.ask(claim, most).await && self.cache().is_some() {
+                            return None;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the cache for units; says whether it answered.
+    async fn ask(&self, claim: &Claim<'_>, most: u64) -> bool {
+        let Some(cache) = self.cache() else { return false };
+        let key = format!("limit:{}:{}", claim.policy.name, claim.subject);
+        let arguments = claim.policy.quota.arguments(claim.cost, most);
+        match cache.run(&TAKE, &key, &arguments).await.map(|answer| Taken::read(&answer)) {
+            Ok(Some(taken)) if claim.cost > 0 => claim.account.granted(taken),
+            Ok(Some(taken)) => claim.account.seen(taken),
+            Ok(None) => {
+                tracing::error!(policy = claim.policy.name, "the cache gave nonsense for a limit");
+                return false;
+            }
+            Err(error) => {
+                tracing::debug!(%error, policy = claim.policy.name, "no quota from the cache");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Charges all claims that were not refused (of policies on trial, some may be); false when one of them was spent by
+    /// somebody else meanwhile, and then nothing is charged.
+    fn spend(&self, claims: &[Claim<'_>], refusals: &[Option<Duration>]) -> bool {
+        let shared = self.cache().is_some();
+        for (i, claim) in claims.iter().enumerate() {
+            if refusals.get(i).is_some_and(Option::is_some) {
+                continue;
+            }
+            let spent = match shared {
+                true => claim.account.spend(claim.cost),
+                false => {
+                    let quota = claim.policy.quota.share(self.replicas);
+                    claim.account.local(self.now_us(), quota, claim.cost, true) == Answer::Enough
+                }
+            };
+            if !spent {
+                let paid = claims.iter().zip(refusals).take(i).filter(|(_, refusal)| refusal.is_none());
+                paid.filter(|_| shared).for_each(|(claim, _)| claim.account.give_back(claim.cost));
+                return false;
+            }
+        }
+        true
+    }
+
+    fn decision(&self, claims: &[Claim<'_>], refusals: &[Option<Duration>], refused: bool) -> Decision {
+        let mut standings = Vec::with_capacity(claims.len());
+        for (claim, refusal) in claims.iter().zip(refusals) {
+            if claim.policy.dry_run {
+                if refusal.is_some() {
+                    if let Some(count) = self.would_refuse.get(claim.index) {
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                    tracing::debug!(policy = claim.policy.name, subject = %claim.subject, "would be refused");
+                }
+                continue;
+            }
+            let view = claim.account.view();
+            let violated = refused && refusal.is_some();
+            let left = if violated { view.left.min(claim.cost.saturating_sub(1)) } else { view.left };
+            let reset = refusal.filter(|_| violated).unwrap_or(view.full_in);
+            standings.push(Standing { policy: Arc::clone(claim.policy), left, reset, violated });
+        }
+        Decision { standings }
+    }
+}
+
+fn subject(policy: &Policy, caller: &Caller) -> Subject {
+    let address = |ipv4, ipv6| Subject::Network(network(caller.address, ipv4, ipv6));
+    match (policy.per, &caller.client) {
+        (Per::Client, Some(client)) => Subject::Client(Arc::clone(client)),
+        (Per::Client, None) => address(32, 64),
+        (Per::Address { ipv4_prefix, ipv6_prefix }, _) => address(ipv4_prefix, ipv6_prefix),
+        (Per::All, _) => Subject::All,
+    }
+}

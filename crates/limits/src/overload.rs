@@ -1,0 +1,220 @@
+//! How much work there may be at once: as much as does not make all of it slow.
+//!
+//! The limit follows the latency of what was admitted, as in Envoy's adaptive concurrency filter and Netflix's
+//! concurrency-limits: latency grows over its baseline when work waits for processors, and then the limit shrinks in
+//! proportion; while it does not, and the limit is made use of, the limit grows. What is beyond the limit is refused at
+//! once, which costs next to nothing, instead of waiting, which would cost everyone.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How work at once is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concurrency {
+    /// To so much, whatever it takes.
+    Fixed(usize),
+    /// Between these two, by its latency.
+    Adaptive {
+        /// Never less.
+        least: usize,
+        /// Never more.
+        most: usize,
+    },
+}
+
+/// A limit on work at once.
+pub struct Overload {
+    mode: Concurrency,
+    limit: AtomicUsize,
+    at_work: AtomicUsize,
+    window: Mutex<Window>,
+}
+
+/// The latencies of a short while.
+struct Window {
+    began: Instant,
+    latencies: Vec<Duration>,
+    /// The most that was at work.
+    peak: usize,
+    /// What work takes when nothing waits.
+    baseline: Option<Duration>,
+    /// The limit before it is rounded.
+    limit: f64,
+}
+
+/// A window is looked at when it has so many latencies and is so old, or has the largest number of them.
+const WINDOW: (usize, Duration, usize) = (20, Duration::from_millis(50), 500);
+/// Latency may be so many times its baseline before the limit shrinks.
+const TOLERANCE: f64 = 2.0;
+/// By how much a baseline may rise per window in which as little was at work as may be: only then is it the work itself
+/// that takes longer, and not the waiting. Under lasting overload the limit sinks that far if it has to.
+const RISE: f64 = 1.1;
+/// How fast the limit follows.
+const WEIGHT: f64 = 0.3;
+
+/// Leave to work; ends when it is dropped.
+pub struct Permit {
+    overload: Arc<Overload>,
+    began: Instant,
+    counts: bool,
+}
+
+impl Overload {
+    /// Nothing is at work.
+    pub fn new(mode: Concurrency) -> Arc<Self> {
+        let limit = match mode {
+            Concurrency::Fixed(limit) => limit.max(1),
+            Concurrency::Adaptive { least, most } => (least * 4).clamp(least.max(1), most.max(1)),
+        };
+        let window =
+            Window { began: Instant::now(), latencies: Vec::new(), peak: 0, baseline: None, limit: number(limit) };
+        Arc::new(Self {
+            mode,
+            limit: AtomicUsize::new(limit),
+            at_work: AtomicUsize::new(0),
+            window: Mutex::new(window),
+        })
+    }
+
+    /// Leave to work, or `None` when there is enough at work.
+    pub fn enter(self: &Arc<Self>) -> Option<Permit> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let entered = self.at_work.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| (n < limit).then_some(n + 1));
+        entered.ok()?;
+        Some(Permit { overload: Arc::clone(self), began: Instant::now(), counts: true })
+    }
+
+    /// The limit now.
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// What is at work now.
+    pub fn at_work(&self) -> usize {
+        self.at_work.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, latency: Duration, at_work: usize) {
+        let Concurrency::Adaptive { least, most } = self.mode else { return };
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        window.peak = window.peak.max(at_work);
+        window.latencies.push(latency);
+        let (enough, old, full) = WINDOW;
+        let count = window.latencies.len();
+        if count >= full || count >= enough && window.began.elapsed() >= old {
+            window.follow(number(least.max(1)), number(most.max(1)));
+            // Not negative, and at most `most`.
+            self.limit.store(window.limit.round() as usize, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Window {
+    fn follow(&mut self, least: f64, most: f64) {
+        self.latencies.sort_unstable();
+        let median = self.latencies.get(self.latencies.len() / 2).copied().unwrap_or_default();
+        let median = median.max(Duration::from_micros(1));
+        let quiet = number(self.peak) <= least;
+        let rise = if quiet { RISE } else { 1.0 };
+        let baseline = self.baseline.map_or(median, |known| known.mul_f64(rise).min(median));
+        self.baseline = Some(baseline);
+        let gradient = (TOLERANCE * baseline.as_secs_f64() / median.as_secs_f64()).clamp(0.5, 1.0);
+        // Growing where nobody uses it would make the limit meaningless by the time it is needed.
+        let room = if number(self.peak) * 2.0 >= self.limit { self.limit.sqrt() } else { 0.0 };
+        let wanted = self.limit * gradient + room;
+        self.limit = (self.limit + (wanted - self.limit) * WEIGHT).clamp(least, most);
+        self.latencies.clear();
+        self.peak = 0;
+        self.began = Instant::now();
+    }
+}
+
+impl Permit {
+    /// Work that tells nothing about load (it failed, or its caller went away) leaves the limit as it is.
+    pub fn forget_latency(&mut self) {
+        self.counts = false;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let at_work = self.overload.at_work.fetch_sub(1, Ordering::AcqRel);
+        if self.counts {
+            self.overload.note(self.began.elapsed(), at_work);
+        }
+    }
+}
+
+fn number(n: usize) -> f64 {
+    n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine of `cores`: `at_once` pieces of work of 1 ms each take as long as they wait for a core.
+    async fn work(overload: &Arc<Overload>, offered: usize, cores: usize, rounds: usize) -> (usize, Duration) {
+        let mut refused = 0;
+        let mut slowest = Duration::ZERO;
+        for _ in 0..rounds {
+            let permits: Vec<_> = (0..offered).filter_map(|_| overload.enter()).collect();
+            refused += offered - permits.len();
+            let latency = Duration::from_millis(1).mul_f64(number(permits.len().max(cores)) / number(cores));
+            slowest = latency;
+            tokio::time::advance(latency).await;
+        }
+        (refused, slowest)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn under_too_much_work_the_limit_finds_what_keeps_latency_near_its_baseline() {
+        let overload = Overload::new(Concurrency::Adaptive { least: 2, most: 500 });
+        work(&overload, 2, 2, 500).await;
+        let (refused, slowest) = work(&overload, 200, 2, 2_000).await;
+        assert!(refused > 100_000, "{refused}");
+        assert!(slowest < Duration::from_millis(8), "{slowest:?} at {}", overload.limit());
+        assert!(overload.limit() >= 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn on_a_machine_that_can_the_limit_grows() {
+        let overload = Overload::new(Concurrency::Adaptive { least: 2, most: 500 });
+        work(&overload, 100, 1_000, 3_000).await;
+        assert!(overload.limit() >= 100, "{}", overload.limit());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_takes_longer_for_good_is_the_new_baseline() {
+        let overload = Overload::new(Concurrency::Adaptive { least: 2, most: 500 });
+        work(&overload, 100, 20, 2_000).await;
+        let before = overload.limit();
+        // A fifth of the cores is gone, and all work is slower by it.
+        work(&overload, 100, 4, 4_000).await;
+        assert!(overload.limit() < before, "{before} to {}", overload.limit());
+        work(&overload, 100, 20, 4_000).await;
+        assert!(overload.limit() * 2 > before, "{before} to {}", overload.limit());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_limit_does_not_grow() {
+        let overload = Overload::new(Concurrency::Adaptive { least: 4, most: 500 });
+        let before = overload.limit();
+        work(&overload, 1, 2, 5_000).await;
+        assert_eq!(overload.limit(), before);
+    }
+
+    #[test]
+    fn a_fixed_limit_is_what_it_says_and_permits_come_back() {
+        let overload = Overload::new(Concurrency::Fixed(2));
+        let (a, b) = (overload.enter().unwrap(), overload.enter().unwrap());
+        assert!(overload.enter().is_none());
+        drop(a);
+        assert!(overload.enter().is_some());
+        drop(b);
+        assert_eq!((overload.at_work(), overload.limit()), (0, 2));
+    }
+}
