@@ -27,6 +27,10 @@ use crate::port::{Cache, Ordered};
 pub trait Answer: Clone + Send + Sync + 'static {
     /// The state of the catalogue that it was made from.
     fn generation(&self) -> u64;
+    /// Whether it may be given to others at all.
+    fn is_kept(&self) -> bool {
+        true
+    }
     /// What it costs in memory, in bytes.
     fn weight(&self) -> usize;
     /// It as bytes, for the shared cache.
@@ -136,7 +140,7 @@ const OVERHEAD: usize = 256;
 impl<A, E> Answers<A, E>
 where
     A: Answer,
-    E: Clone + Send + Sync + std::fmt::Display + 'static,
+    E: Clone + Send + Sync + 'static,
 {
     /// No answers yet. `shared` is a cache that other processes use as well.
     pub fn new(options: AnswersOptions, generations: Arc<dyn Generations>, shared: Option<Arc<dyn Cache>>) -> Self {
@@ -193,7 +197,7 @@ where
 impl<A, E> Inner<A, E>
 where
     A: Answer,
-    E: Clone + Send + Sync + std::fmt::Display + 'static,
+    E: Clone + Send + Sync + 'static,
 {
     fn refresh_after(&self) -> Duration {
         self.options.max_stale.mul_f32(REFRESH_AFTER)
@@ -260,6 +264,9 @@ where
     }
 
     fn keep(&self, question: Question, answer: A) {
+        if !answer.is_kept() {
+            return;
+        }
         let newer = |there: &A| there.generation() > answer.generation();
         if !self.memory.get(&question).as_ref().is_some_and(newer) {
             self.memory.insert(question, answer);
@@ -318,6 +325,9 @@ where
         W: Future<Output = Result<A, E>> + Send + 'static,
     {
         let answer = compute().await?;
+        if !answer.is_kept() {
+            return Ok((answer, Layer::Computed));
+        }
         let value = Ordered { order: answer.generation(), value: with_question(question, &answer.to_bytes()) };
         if let Err(error) = shared.put_newest(key, value, self.options.shared_ttl).await {
             tracing::debug!(%error, "an answer is not shared");

@@ -277,6 +277,9 @@ pub trait ListingIndex: Send + Sync {
     async fn suggest(&self, query: SuggestQuery) -> Result<Suggestions, IndexError>;
     /// Where the index stands.
     fn status(&self) -> IndexStatus;
+    /// How long ago what readers see moved on from the state that had come to `seq`; `None` while it has not. What was
+    /// made from that state is out of date for so long.
+    fn superseded(&self, seq: Seq) -> Option<Duration>;
     /// Tells the follower that something was written, so that it need not wait for its next look.
     fn nudge(&self);
 }

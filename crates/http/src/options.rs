@@ -4,8 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use haat_cache::Cache;
+use haat_cache::answers::AnswersOptions;
 use haat_catalog::ports::{ChangeLog, Health, ListingIndex, ProductReader, ProductWriter};
 use haat_catalog::{Clock, Ids};
+use haat_limits::overload::Concurrency;
 use haat_transfer::Uploads;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +27,8 @@ pub struct Services {
     pub uploads: Arc<Uploads>,
     /// What `/readyz` asks besides the index.
     pub health: Vec<Arc<dyn Health>>,
+    /// Where answers are kept that all replicas share, if they do.
+    pub cache: Option<Arc<dyn Cache>>,
     /// Cancelled once the server is to stop: it is no longer ready then, though it still answers.
     pub stopping: CancellationToken,
     /// The time.
@@ -78,6 +83,10 @@ pub struct HttpOptions {
     pub drain_timeout: Duration,
     /// `Cache-Control` of listings, suggestions and products.
     pub cache_control: String,
+    /// How much is kept ready, and for how long.
+    pub answers: AnswersOptions,
+    /// How many listings and the like are computed at once.
+    pub concurrency: Concurrency,
     /// The base of a problem's `type`; `#` and the code follow.
     pub errors_url: String,
 }
@@ -96,6 +105,8 @@ impl Default for HttpOptions {
             max_connections: 10_000,
             drain_timeout: Duration::from_secs(30),
             cache_control: "public, max-age=0, must-revalidate".to_owned(),
+            answers: AnswersOptions::default(),
+            concurrency: Concurrency::Adaptive { least: 8, most: 512 },
             errors_url: "/docs/errors".to_owned(),
         }
     }

@@ -8,7 +8,10 @@ use http::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::answer::ready::Ready;
 use crate::options::{HttpOptions, Services};
+use crate::pages::Pages;
+use crate::routes::docs::fixed;
 
 /// The most writes under way at a time. Each may hold a body of `max_body_bytes` and what it is parsed into, so this
 /// bounds memory; the store's own pool bounds what reaches the database.
@@ -25,8 +28,10 @@ pub(crate) struct App {
     pub cache_control: HeaderValue,
     pub writes: Arc<Semaphore>,
     pub followers: Arc<Semaphore>,
+    /// Answers to readers.
+    pub pages: Pages,
     /// The OpenAPI document, rendered once.
-    pub openapi: Bytes,
+    pub openapi: Ready,
 }
 
 pub(crate) type SharedApp = Arc<App>;
@@ -34,13 +39,15 @@ pub(crate) type SharedApp = Arc<App>;
 impl App {
     pub fn new(services: Services, options: HttpOptions, openapi: Bytes) -> SharedApp {
         let cache_control = HeaderValue::from_str(&options.cache_control).unwrap_or(REVALIDATE);
+        let pages = Pages::new(&services, &options);
         Arc::new(Self {
+            pages,
             services,
             options,
             cache_control,
             writes: Arc::new(Semaphore::new(MAX_WRITES)),
             followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
-            openapi,
+            openapi: fixed(openapi),
         })
     }
 }

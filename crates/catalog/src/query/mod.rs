@@ -257,6 +257,16 @@ pub const DEFAULT_FACET_LIMIT: usize = 100;
 pub const MAX_FACET_LIMIT: usize = 1_000;
 
 impl Query {
+    /// The query as one text: the same for two queries exactly when they have the same answer, `min_seq` aside.
+    pub fn canonical(&self) -> String {
+        let cursor = self.cursor.as_ref().map(|cursor| cursor.encode_for(self));
+        let count = self.count == CountMode::Exact;
+        let parts = (&self.text, &self.filters, &self.sort, self.limit.0, cursor, &self.facets);
+        let parts = (parts, self.facet_limit, count, &self.fields, self.highlight);
+        // Texts, numbers and lists of them always serialise.
+        serde_json::to_string(&parts).unwrap_or_default()
+    }
+
     /// What a cursor is bound to: the words, the filters and the order. Page size, facets, fields and the like may
     /// change between pages.
     pub fn fingerprint(&self) -> u64 {

@@ -1,9 +1,10 @@
 //! What handlers give back.
 
-pub(crate) mod caching;
+pub(crate) mod coding;
 pub(crate) mod document;
 pub(crate) mod link;
 pub(crate) mod page;
+pub(crate) mod ready;
 
 use axum::body::Body;
 use axum::response::Response;

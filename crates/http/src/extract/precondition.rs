@@ -1,7 +1,5 @@
 //! `If-Match` and `If-None-Match` (RFC 9110 §13.1).
 
-use std::convert::Infallible;
-
 use axum::extract::FromRequestParts;
 use haat_catalog::write::Precondition;
 use http::request::Parts;
@@ -25,14 +23,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Expects {
 
 /// What a reader has already. A malformed header counts as none: the reader is then sent what it may have already,
 /// which harms nobody, whereas a write whose condition is not understood must not be carried out.
-pub(crate) struct IfNoneMatch(pub Option<Tags>);
-
-impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(tags(&parts.headers, &header::IF_NONE_MATCH).unwrap_or(None)))
-    }
+pub(crate) fn known(headers: &HeaderMap) -> Option<Tags> {
+    tags(headers, &header::IF_NONE_MATCH).unwrap_or(None)
 }
 
 fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {

@@ -1,14 +1,18 @@
 //! `/openapi.json`, and the readable reference made from it at `/docs`: Swagger UI with everything embedded, under a
 //! policy that lets it load nothing from anywhere else.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use haat_catalog::Timestamp;
+use http::HeaderValue;
 
-use crate::answer::caching;
+use crate::answer::ready::{Document, Ready};
 use crate::extract::path::Segment;
-use crate::extract::precondition::IfNoneMatch;
+use crate::pages::Asked;
 use crate::problem::{Code, Problem, errors_html};
 use crate::state::SharedApp;
 
@@ -20,8 +24,9 @@ const HOUR: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 /// The OpenAPI document
 #[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", tag = "operating",
     responses((status = 200, description = "This document.", body = Object)))]
-pub(crate) async fn openapi(State(app): State<SharedApp>, known: IfNoneMatch) -> Response {
-    caching::answer(&known, &caching::tag_of(&app.openapi), &app.cache_control, app.openapi.clone())
+pub(crate) async fn openapi(State(app): State<SharedApp>, asked: Asked) -> Response {
+    let document = Document { media_type: crate::answer::JSON, cache_control: app.cache_control.clone() };
+    asked.respond_with(&app.openapi, &document)
 }
 
 /// The reference.
@@ -30,33 +35,43 @@ pub(crate) async fn page() -> Html<&'static str> {
 }
 
 /// What the reference loads, and the page of problem codes.
-pub(crate) async fn asset(Segment(name): Segment, known: IfNoneMatch) -> Result<Response, Problem> {
-    let (media_type, bytes) = match name.as_str() {
-        "errors" => return Ok(Html(errors_html()).into_response()),
-        "start.js" => ("text/javascript; charset=utf-8", Bytes::from_static(START.as_bytes())),
-        "reference.css" => ("text/css; charset=utf-8", Bytes::from_static(STYLE.as_bytes())),
-        "swagger-ui.css" => ("text/css; charset=utf-8", vendored(&name)?),
-        "swagger-ui-bundle.js" => ("text/javascript; charset=utf-8", vendored(&name)?),
-        "favicon-32x32.png" => ("image/png", vendored(&name)?),
-        _ => return Err(Problem::new(Code::NotFound, Code::NotFound.about())),
-    };
-    let mut response = caching::answer(&known, &caching::tag_of(&bytes), &HOUR, bytes);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    Ok(response)
+pub(crate) async fn asset(Segment(name): Segment, asked: Asked) -> Result<Response, Problem> {
+    if name == "errors" {
+        return Ok(Html(errors_html()).into_response());
+    }
+    let asset = ASSETS.get(name.as_str()).ok_or_else(|| Problem::new(Code::NotFound, Code::NotFound.about()))?;
+    let document = Document { media_type: HeaderValue::from_static(asset.0), cache_control: HOUR };
+    Ok(asked.respond_with(&asset.1, &document))
 }
 
-fn vendored(name: &str) -> Result<Bytes, Problem> {
+/// By name: media type and bytes, in each coding made once.
+static ASSETS: LazyLock<HashMap<&'static str, (&'static str, Ready)>> = LazyLock::new(|| {
+    let own = [
+        ("start.js", "text/javascript; charset=utf-8", Bytes::from_static(START.as_bytes())),
+        ("reference.css", "text/css; charset=utf-8", Bytes::from_static(STYLE.as_bytes())),
+    ];
+    let vendored = [
+        ("swagger-ui.css", "text/css; charset=utf-8"),
+        ("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
+        ("favicon-32x32.png", "image/png"),
+    ];
+    let vendored = vendored.into_iter().filter_map(|(name, media_type)| Some((name, media_type, file(name)?)));
+    own.into_iter().chain(vendored).map(|(name, media_type, bytes)| (name, (media_type, fixed(bytes)))).collect()
+});
+
+fn file(name: &str) -> Option<Bytes> {
     let file = utoipa_swagger_ui::serve(name, std::sync::Arc::new(utoipa_swagger_ui::Config::default()));
-    match file {
-        Ok(Some(file)) => Ok(Bytes::from(file.bytes.into_owned())),
-        _ => Err(Problem::because(Code::InternalError, format!("the embedded file {name} is missing"))),
-    }
+    Some(Bytes::from(file.ok()??.bytes.into_owned()))
+}
+
+/// What changes with the program only.
+pub(crate) fn fixed(bytes: Bytes) -> Ready {
+    Ready::new(0, Timestamp::from_millis(0), true, None, bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::extract::precondition::IfNoneMatch;
 
     /// What the page's `src` and `href` name.
     fn referenced() -> Vec<&'static str> {
@@ -69,7 +84,7 @@ mod tests {
         let names: Vec<_> = referenced().into_iter().filter_map(|path| path.strip_prefix("/docs/")).collect();
         assert!(names.len() >= 4, "{names:?}");
         for name in names {
-            let response = asset(Segment(name.to_owned()), IfNoneMatch(None)).await.unwrap();
+            let response = asset(Segment(name.to_owned()), Asked::default()).await.unwrap();
             assert_eq!(response.status(), 200, "{name}");
         }
     }

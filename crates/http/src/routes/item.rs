@@ -1,17 +1,22 @@
-//! `GET /v1/products/{key}`: one product, from SQL, so that a write is seen by the next read.
+//! `GET /v1/products/{key}`: one product, from SQL or as it was read from there before. A write is seen by the next read
+//! on the same server; on another one within a second.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use haat_cache::answers::{Found, Layer, Question};
 use haat_catalog::Sku;
 use haat_catalog::ports::{StoreError, StoredProduct};
 use haat_catalog::product::{ProductKey, etag};
 
-use crate::answer::caching;
+use crate::answer::ready::Ready;
 use crate::extract::parameters::Parameters;
 use crate::extract::path::Segment;
-use crate::extract::precondition::IfNoneMatch;
 use crate::openapi::parameters::ReadHeaders;
 use crate::openapi::schema;
+use crate::pages::{Asked, of_index};
 use crate::problem::{Code, Problem};
 use crate::state::{App, SharedApp};
 
@@ -38,17 +43,31 @@ use crate::state::{App, SharedApp};
 pub(crate) async fn get(
     State(app): State<SharedApp>,
     Segment(key): Segment,
-    parameters: Parameters,
-    known: IfNoneMatch,
+    asked: Asked,
 ) -> Result<Response, Problem> {
-    parameters.expect_none()?;
-    match find(&app, &key).await? {
-        Some(product) => {
-            let tag = etag(product.id, product.version);
-            Ok(caching::answer(&known, &tag, &app.cache_control, product.document))
-        }
-        None => Err(Problem::new(Code::ProductNotFound, Code::ProductNotFound.about())),
-    }
+    Parameters::decode(asked.query())?.expect_none()?;
+    // What was written here is answered from the database until the index, which says what is out of date, knows of it.
+    let at_least = app.pages.written(&key);
+    let question = Question::new(format!("product {key}"));
+    let compute = {
+        let (app, key) = (Arc::clone(&app), key.clone());
+        move || async move { read(&app, &key).await }
+    };
+    let found = match asked.wants_newest() {
+        true => Found { answer: read(&app, &key).await?, layer: Layer::Computed, stale: Duration::ZERO },
+        false => app.pages.answer(&asked, question, at_least, compute).await?,
+    };
+    Ok(asked.respond(&app, &found))
+}
+
+async fn read(app: &App, key: &str) -> Result<Ready, Problem> {
+    // Taken before: the answer knows at least that much.
+    let status = app.services.index.status();
+    let Some(product) = find(app, key).await? else {
+        return Err(Problem::new(Code::ProductNotFound, Code::ProductNotFound.about()));
+    };
+    let tag = etag(product.id, product.version);
+    Ok(of_index(app, status.seq, status.ready, None, product.document.into()).with_tag(&tag))
 }
 
 async fn find(app: &App, key: &str) -> Result<Option<StoredProduct>, StoreError> {

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
+use haat_cache::answers::Question;
 use haat_catalog::ports::IndexStatus;
 use haat_catalog::{Query, Seq, Violation};
-use http::{HeaderValue, header};
 
-use crate::answer::{HAAT_INDEX, NO_STORE, caching, link, page};
+use crate::answer::ready::Ready;
+use crate::answer::{link, page};
 use crate::extract::parameters::Parameters;
-use crate::extract::precondition::IfNoneMatch;
 use crate::openapi::parameters::{ListingParameters, ReadHeaders};
 use crate::openapi::schema;
+use crate::pages::{Asked, of_index};
 use crate::problem::Problem;
-use crate::state::SharedApp;
+use crate::state::{App, SharedApp};
 
 pub(crate) const PATH: &str = "/v1/products";
 
@@ -45,26 +45,30 @@ const FAR_AHEAD: u64 = 1_000_000;
         (status = 304, description = "The client has this page already (`If-None-Match`)."),
     )
 )]
-pub(crate) async fn list(
-    State(app): State<SharedApp>,
-    parameters: Parameters,
-    known: IfNoneMatch,
-) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): State<SharedApp>, asked: Asked) -> Result<Response, Problem> {
+    if let Some(found) = app.pages.at_hand(&asked) {
+        return Ok(asked.respond(&app, &found));
+    }
+    let parameters = Parameters::decode(asked.query())?;
     let query = Arc::new(Query::parse(parameters.for_listing())?);
     refuse_unreachable(query.min_seq, app.services.index.status())?;
+    let question = Question::new(format!("list {}", query.canonical()));
+    let at_least = query.min_seq.map_or(0, |seq| seq.0);
+    if at_least == 0 {
+        app.pages.remember(&asked, &question);
+    }
+    let compute = {
+        let app = Arc::clone(&app);
+        move || async move { find(&app, &parameters, query).await }
+    };
+    let found = app.pages.answer(&asked, question, at_least, compute).await?;
+    Ok(asked.respond(&app, &found))
+}
+
+async fn find(app: &App, parameters: &Parameters, query: Arc<Query>) -> Result<Ready, Problem> {
     let found = app.services.index.list(Arc::clone(&query), app.options.min_seq_wait).await?;
-    let body = Bytes::from(page::render(&found, &query));
-    // An incomplete page must not outlive the gap that it was read from.
-    let cache_control = if found.complete { &app.cache_control } else { &NO_STORE };
-    let mut response = caching::answer(&known, &caching::tag_of(&body), cache_control, body);
-    let headers = response.headers_mut();
-    if let Some(links) = link::pages(PATH, parameters.pairs(), found.next.as_deref(), found.prev.as_deref()) {
-        headers.insert(header::LINK, links);
-    }
-    if !found.complete {
-        headers.insert(HAAT_INDEX, HeaderValue::from_static("building"));
-    }
-    Ok(response)
+    let link = link::pages(PATH, parameters.pairs(), found.next.as_deref(), found.prev.as_deref());
+    Ok(of_index(app, found.seq, found.complete, link, page::render(&found, &query)))
 }
 
 /// Refuses to wait for a change that will not come. An index that is behind itself (just started, being built) may

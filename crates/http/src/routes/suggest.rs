@@ -1,19 +1,22 @@
 //! `GET /v1/suggest`: completions of a search being typed.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
+use haat_cache::answers::Question;
 use haat_catalog::page::Suggestions;
 use haat_catalog::ports::SuggestQuery;
 use haat_catalog::query::parse::MAX_TEXT_BYTES;
 
-use crate::answer::{caching, document, page};
+use crate::answer::ready::Ready;
+use crate::answer::{document, page};
 use crate::extract::parameters::Parameters;
-use crate::extract::precondition::IfNoneMatch;
 use crate::openapi::parameters::{ReadHeaders, SuggestParameters};
 use crate::openapi::schema;
+use crate::pages::{Asked, of_index};
 use crate::problem::Problem;
-use crate::state::SharedApp;
+use crate::state::{App, SharedApp};
 
 /// The members of a suggested product: enough to show it in a list and to go to it.
 pub(crate) const MEMBERS: &[&str] = &["id", "sku", "name", "brand", "category", "price", "images"];
@@ -39,17 +42,33 @@ pub(crate) const MAX_LIMIT: u64 = 20;
         (status = 304, description = "The client has this answer already (`If-None-Match`)."),
     )
 )]
-pub(crate) async fn suggest(
-    State(app): State<SharedApp>,
-    parameters: Parameters,
-    known: IfNoneMatch,
-) -> Result<Response, Problem> {
-    let found = match read(&parameters)? {
+pub(crate) async fn suggest(State(app): State<SharedApp>, asked: Asked) -> Result<Response, Problem> {
+    if let Some(found) = app.pages.at_hand(&asked) {
+        return Ok(asked.respond(&app, &found));
+    }
+    let query = read(&Parameters::decode(asked.query())?)?;
+    let question = match &query {
+        Some(SuggestQuery { text, limit }) => format!("suggest {limit} {text}"),
+        None => "suggest".to_owned(),
+    };
+    let question = Question::new(question);
+    app.pages.remember(&asked, &question);
+    let compute = {
+        let app = Arc::clone(&app);
+        move || async move { find(&app, query).await }
+    };
+    let found = app.pages.answer(&asked, question, 0, compute).await?;
+    Ok(asked.respond(&app, &found))
+}
+
+async fn find(app: &App, query: Option<SuggestQuery>) -> Result<Ready, Problem> {
+    // Taken before: the answer knows at least that much.
+    let status = app.services.index.status();
+    let found = match query {
         Some(query) => app.services.index.suggest(query).await?,
         None => Suggestions::default(),
     };
-    let body = Bytes::from(render(&found));
-    Ok(caching::answer(&known, &caching::tag_of(&body), &app.cache_control, body))
+    Ok(of_index(app, status.seq, status.ready, None, render(&found)))
 }
 
 /// `None` when nothing was typed yet.

@@ -190,6 +190,8 @@ async fn carry_out(
     let request = WriteRequest { command, precondition, idempotency, now, new_id };
     let receipt = app.services.writer.write(request).await?;
     app.services.index.nudge();
+    let sku = receipt.sku.as_str().to_owned();
+    app.pages.wrote([receipt.id.to_string(), sku], receipt.seq);
     Ok(receipt)
 }
 

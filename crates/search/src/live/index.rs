@@ -17,6 +17,7 @@ use super::build::Source;
 use super::folder::{Folder, Ownership};
 use super::follow::{Follower, Live};
 use super::generation::{Generation, Unusable, empty_view};
+use super::history::History;
 use super::writer::Effort;
 use crate::engine::page::page;
 use crate::engine::plan::Strategy;
@@ -94,6 +95,7 @@ pub struct Index {
     pub(super) source: Source,
     pub(super) folder: Folder,
     state: RwLock<Arc<State>>,
+    history: Mutex<History>,
     reached: watch::Sender<Seq>,
     pub(super) nudged: Notify,
     pub(super) head: AtomicU64,
@@ -133,6 +135,7 @@ impl Index {
             source,
             folder,
             state: RwLock::new(Arc::new(State { view, seq, whole, generation: 1 })),
+            history: Mutex::new(History::beginning_at(seq)),
             reached: watch::Sender::new(seq),
             nudged: Notify::new(),
             head: AtomicU64::new(seq.0),
@@ -158,6 +161,7 @@ impl Index {
     pub(super) fn publish(&self, view: Arc<View>, seq: Seq, whole: bool) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         *state = Arc::new(State { view, seq, whole, generation: state.generation + 1 });
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).moved_to(seq);
         drop(state);
         self.reached.send_replace(seq);
     }
@@ -255,6 +259,10 @@ impl ListingIndex for Index {
             ready: state.whole && self.caught_up.load(Ordering::Acquire),
             generation: state.generation,
         }
+    }
+
+    fn superseded(&self, seq: Seq) -> Option<Duration> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).superseded(seq)
     }
 
     fn nudge(&self) {

@@ -6,6 +6,7 @@ pub mod build;
 pub mod folder;
 pub mod follow;
 pub mod generation;
+mod history;
 pub mod index;
 pub mod merging;
 pub mod rebuild;

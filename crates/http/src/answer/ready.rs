@@ -1,0 +1,262 @@
+//! Answers kept ready: the bytes in every coding that was asked for, and the head's fields that go with them.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use haat_cache::answers::{Answer, Found, Layer};
+use haat_catalog::Timestamp;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::coding::{Coding, WORTHWHILE};
+use super::{HAAT_INDEX, JSON, NO_STORE};
+use crate::extract::precondition::Tags;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+/// The form of [`Ready::to_bytes`].
+const FORM: u8 = 1;
+
+/// An answer, shared by all who ask the same.
+#[derive(Clone)]
+pub(crate) struct Ready(Arc<Kept>);
+
+struct Kept {
+    generation: u64,
+    made_at: Timestamp,
+    /// Whether all of the catalogue was there to answer from.
+    complete: bool,
+    link: Option<HeaderValue>,
+    /// The entity tag where it is not made from the bytes. What has one is sent as it is, in no other coding.
+    tag: Option<HeaderValue>,
+    body: Bytes,
+    hash: u128,
+    coded: [OnceLock<Variant>; 4],
+}
+
+/// The answer in one coding.
+struct Variant {
+    etag: HeaderValue,
+    body: Bytes,
+    coding: Option<HeaderValue>,
+}
+
+impl Ready {
+    /// An answer made from the state of `generation`.
+    pub fn new(generation: u64, made_at: Timestamp, complete: bool, link: Option<HeaderValue>, body: Bytes) -> Self {
+        let hash = xxh3_128(&body);
+        Self(Arc::new(Kept { generation, made_at, complete, link, tag: None, body, hash, coded: Default::default() }))
+    }
+
+    /// The same under an entity tag of its own.
+    pub fn with_tag(self, tag: &str) -> Self {
+        let Kept { generation, made_at, complete, link, body, hash, .. } = &*self.0;
+        let (link, body, tag) = (link.clone(), body.clone(), HeaderValue::from_str(tag).ok());
+        let (generation, made_at, complete, hash) = (*generation, *made_at, *complete, *hash);
+        Self(Arc::new(Kept { generation, made_at, complete, link, tag, body, hash, coded: Default::default() }))
+    }
+
+    fn variant(&self, coding: Coding) -> &Variant {
+        let kept = &*self.0;
+        let coding = if kept.body.len() < WORTHWHILE || kept.tag.is_some() { Coding::Identity } else { coding };
+        let place = match coding {
+            Coding::Identity => &kept.coded[0],
+            Coding::Gzip => &kept.coded[1],
+            Coding::Zstd => &kept.coded[2],
+            Coding::Brotli => &kept.coded[3],
+        };
+        place.get_or_init(|| {
+            let (coding, body) = match coding.encode(&kept.body) {
+                Some(body) => (coding, body),
+                None => (Coding::Identity, kept.body.clone()),
+            };
+            if let Some(etag) = kept.tag.clone() {
+                return Variant { etag, body, coding: None };
+            }
+            let etag = format!("\"{:032x}{}\"", kept.hash, coding.suffix());
+            // Of hexadecimal digits and letters, so always a header value.
+            let etag = HeaderValue::from_str(&etag).unwrap_or(HeaderValue::from_static("\"\""));
+            Variant { etag, body, coding: coding.header() }
+        })
+    }
+}
+
+impl Answer for Ready {
+    fn generation(&self) -> u64 {
+        self.0.generation
+    }
+
+    fn is_kept(&self) -> bool {
+        self.0.complete
+    }
+
+    fn weight(&self) -> usize {
+        // With what codings may come to.
+        self.0.body.len() * 2
+    }
+
+    fn to_bytes(&self) -> Bytes {
+        let Kept { generation, made_at, link, tag, body, .. } = &*self.0;
+        let text =
+            |value: &Option<HeaderValue>| value.as_ref().map_or(Bytes::new(), |v| Bytes::copy_from_slice(v.as_bytes()));
+        let mut out = BytesMut::with_capacity(64 + body.len());
+        out.put_u8(FORM);
+        out.put_u64(*generation);
+        out.put_i64(made_at.as_millis());
+        for text in [text(link), text(tag)] {
+            out.put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
+            out.put_slice(&text);
+        }
+        out.put_slice(body);
+        out.freeze()
+    }
+
+    fn from_bytes(bytes: Bytes) -> Option<Self> {
+        let mut rest = bytes;
+        if rest.try_get_u8().ok()? != FORM {
+            return None;
+        }
+        let (generation, made_at) = (rest.try_get_u64().ok()?, rest.try_get_i64().ok()?);
+        let mut text = || {
+            let length = usize::try_from(rest.try_get_u32().ok()?).ok()?;
+            if rest.len() < length {
+                return None;
+            }
+            Some(rest.split_to(length))
+        };
+        let (link, tag) = (text()?, text()?);
+        let value = |text: Bytes| if text.is_empty() { None } else { HeaderValue::from_maybe_shared(text).ok() };
+        let answer = Self::new(generation, Timestamp::from_millis(made_at), true, value(link), rest);
+        Some(match tag.is_empty() {
+            true => answer,
+            false => answer.with_tag(std::str::from_utf8(&tag).ok()?),
+        })
+    }
+}
+
+/// What the head of an answer says of the body, and to caches.
+pub(crate) struct Document {
+    pub media_type: HeaderValue,
+    pub cache_control: HeaderValue,
+}
+
+impl Ready {
+    /// The answer to one who asked, or 304 when it has it already.
+    pub fn respond(&self, asked: &HeaderMap, known: Option<&Tags>, document: &Document) -> Response {
+        let variant = self.variant(Coding::wanted(asked));
+        let has_it = match known {
+            None => false,
+            Some(Tags::Any) => true,
+            // Weak comparison (RFC 9110 §13.1.2): `W/` makes no difference.
+            Some(Tags::These(tags)) => {
+                tags.iter().any(|tag| tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == variant.etag.as_bytes())
+            }
+        };
+        let mut response = Response::new(if has_it { Body::empty() } else { Body::from(variant.body.clone()) });
+        let headers = response.headers_mut();
+        headers.reserve(16);
+        headers.insert(header::ETAG, variant.etag.clone());
+        headers.insert(header::CACHE_CONTROL, document.cache_control.clone());
+        headers.insert(header::VARY, ACCEPT_ENCODING);
+        if has_it {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return response;
+        }
+        headers.insert(header::CONTENT_TYPE, document.media_type.clone());
+        if let Some(coding) = &variant.coding {
+            headers.insert(header::CONTENT_ENCODING, coding.clone());
+        }
+        response
+    }
+}
+
+/// The answer that was found, to one who asked.
+pub(crate) fn respond(
+    found: &Found<Ready>,
+    asked: &HeaderMap,
+    known: Option<&Tags>,
+    cache_control: &HeaderValue,
+    now: Timestamp,
+) -> Response {
+    let kept = &*found.answer.0;
+    // An incomplete answer must not outlive the gap that it was read from.
+    let cache_control = if kept.complete { cache_control.clone() } else { NO_STORE };
+    let mut response = found.answer.respond(asked, known, &Document { media_type: JSON, cache_control });
+    let headers = response.headers_mut();
+    headers.insert(header::AGE, age(kept.made_at, now));
+    headers.insert(CACHE_STATUS, status(found));
+    if let Some(link) = &kept.link {
+        headers.insert(header::LINK, link.clone());
+    }
+    if !kept.complete {
+        headers.insert(HAAT_INDEX, HeaderValue::from_static("building"));
+    }
+    response
+}
+
+fn age(made_at: Timestamp, now: Timestamp) -> HeaderValue {
+    HeaderValue::from((now.as_millis() - made_at.as_millis()).max(0) / 1000)
+}
+
+/// Who answered (RFC 9211). An answer that the catalogue has moved on from has no time to live left.
+fn status(found: &Found<Ready>) -> HeaderValue {
+    HeaderValue::from_static(match (found.layer, found.stale.is_zero()) {
+        (Layer::Memory, true) => "haat; hit; detail=memory",
+        (Layer::Memory, false) => "haat; hit; ttl=0; detail=memory",
+        (Layer::Shared, true) => "haat; hit; detail=redis",
+        (Layer::Shared, false) => "haat; hit; ttl=0; detail=redis",
+        (Layer::Computed, _) => "haat; fwd=miss",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn ready(link: Option<&'static str>) -> Ready {
+        let body = Bytes::from("{\"a\":1}".repeat(500));
+        Ready::new(7, Timestamp::from_millis(5_000), true, link.map(HeaderValue::from_static), body)
+    }
+
+    fn ask(accept: &'static str, known: Option<&HeaderValue>) -> Response {
+        let asked = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(accept))]);
+        let known = known.map(|tag| Tags::These(vec![tag.to_str().unwrap().to_owned()]));
+        let found = Found { answer: ready(None), layer: Layer::Memory, stale: Duration::ZERO };
+        let now = Timestamp::from_millis(8_900);
+        respond(&found, &asked, known.as_ref(), &HeaderValue::from_static("no-cache"), now)
+    }
+
+    #[test]
+    fn every_coding_has_an_entity_tag_of_its_own() {
+        let tags: Vec<_> =
+            ["", "gzip", "br", "zstd"].map(|accept| ask(accept, None).headers()[header::ETAG].clone()).into();
+        for (i, accept) in ["", "gzip", "br", "zstd"].into_iter().enumerate() {
+            for (j, tag) in tags.iter().enumerate() {
+                assert_eq!(ask(accept, Some(tag)).status() == 304, i == j, "{accept} {tag:?}");
+            }
+        }
+        let coded = ask("gzip", None);
+        assert_eq!(coded.headers()[header::CONTENT_ENCODING], "gzip");
+        assert_eq!(
+            (&coded.headers()[header::AGE], &coded.headers()[CACHE_STATUS]),
+            (&"3".parse().unwrap(), &"haat; hit; detail=memory".parse().unwrap())
+        );
+        let not_modified = ask("gzip", Some(&tags[1]));
+        assert!(!not_modified.headers().contains_key(header::CONTENT_ENCODING));
+    }
+
+    #[test]
+    fn an_answer_comes_back_from_its_bytes() {
+        for link in [None, Some("</v1/products?cursor=x>; rel=\"next\"")] {
+            let (there, back) = (ready(link), Ready::from_bytes(ready(link).to_bytes()).unwrap());
+            assert_eq!((back.0.generation, back.0.made_at, &back.0.link), (7, there.0.made_at, &there.0.link));
+            assert_eq!((back.0.hash, &back.0.body), (there.0.hash, &there.0.body));
+        }
+        for broken in [&b""[..], b"\x02", b"\x01\0\0", &[1; 21]] {
+            assert!(Ready::from_bytes(Bytes::copy_from_slice(broken)).is_none());
+        }
+    }
+}
