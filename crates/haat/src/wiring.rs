@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use haat_cache::Cache;
+use haat_cache::answers::AnswersOptions;
+use haat_cache::redis::{RedisCache, RedisOptions};
 use haat_catalog::ports::{Health, StoreError};
 use haat_catalog::{Clock, Ids, time};
 use haat_http::{HttpOptions, Services, WriteAccess};
@@ -103,8 +106,26 @@ pub fn index_options(config: &Config, follower: String) -> IndexOptions {
     }
 }
 
+/// The shared cache, if there is one. One that is not there yet is used once it is.
+///
+/// # Errors
+/// When its address or certificate makes no sense.
+pub fn shared_cache(config: &Config) -> Result<Option<Arc<dyn Cache>>, Failure> {
+    let redis = &config.redis;
+    let Some(urls) = &redis.url else { return Ok(None) };
+    let options = RedisOptions {
+        urls: urls.reveal().split(',').map(|url| url.trim().to_owned()).collect(),
+        ca: redis.tls_ca.clone(),
+        prefix: redis.prefix.clone(),
+        patience: redis.patience.duration(),
+        connect_timeout: redis.connect_timeout.duration(),
+    };
+    let cache = RedisCache::open(options).map_err(|e| Failure::Failed(anyhow!("{e}")))?;
+    Ok(Some(Arc::new(cache)))
+}
+
 fn http_options(config: &Config, write_access: WriteAccess) -> HttpOptions {
-    let http = &config.http;
+    let (http, cache) = (&config.http, &config.cache);
     HttpOptions {
         write_access,
         max_body_bytes: http.max_body.in_memory(),
@@ -117,6 +138,13 @@ fn http_options(config: &Config, write_access: WriteAccess) -> HttpOptions {
         max_connections: http.max_connections,
         drain_timeout: http.drain_timeout.duration(),
         cache_control: http.cache_control.clone(),
+        answers: AnswersOptions {
+            max_bytes: cache.memory.get(),
+            max_stale: cache.max_stale.duration(),
+            shared_ttl: cache.shared_ttl.duration(),
+            ..AnswersOptions::default()
+        },
+        concurrency: config.limits.concurrency(config.index.searches(), config.index.max_waiting_searches),
         errors_url: http.errors_url.clone(),
     }
 }
@@ -224,6 +252,7 @@ impl Assembler<'_> {
         let index =
             Index::open(index_options(config, instance.clone()), store.clone(), store.clone(), world.clock.clone());
         let index = index.await.map_err(|e| Failure::Failed(anyhow!("{e} (in {})", data.index().display())))?;
+        let cache = shared_cache(config)?;
         let uploads = self::uploads(config, data, store, world, instance);
         let health: Vec<Arc<dyn Health>> = vec![store.clone()];
         let services = Services {
@@ -233,6 +262,7 @@ impl Assembler<'_> {
             index: index.clone(),
             uploads: uploads.clone(),
             health,
+            cache,
             stopping: lifecycle.soft().clone(),
             clock: world.clock.clone(),
             ids: world.ids.clone(),

@@ -43,6 +43,8 @@ impl Layers {
         let as_text = Value::String(text.to_owned());
         let text = text.trim();
         let others = [
+            // A list is written as in the file.
+            text.starts_with('[').then(|| toml::from_str(&format!("list = {text}")).ok()).flatten().and_then(list_of),
             text.parse().ok().map(Value::Boolean),
             text.parse().ok().map(Value::Float),
             text.parse().ok().map(Value::Integer),
@@ -225,6 +227,11 @@ pub fn dotenv_origin(path: &Path, name: &str) -> Origin {
     };
     let line = std::fs::read_to_string(path).ok().and_then(|all| all.lines().position(sets)).map(|i| i + 1);
     Origin::File { path: PathBuf::from(path), line }
+}
+
+/// The list of a document that is one.
+fn list_of(mut document: toml::Table) -> Option<Value> {
+    document.remove("list")
 }
 
 /// Variables of the project's own scripts and tests (CONTRIBUTING.md), which a developer may have exported.

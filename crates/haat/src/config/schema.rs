@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use haat_catalog::invalid::nearest;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::sections::{Auth, Config, Database, Http, Imports, Index, Log, Redis, Retention};
+use super::limits::Limits;
+use super::sections::{Auth, Cache, Config, Database, Http, Imports, Index, Log, Redis, Retention};
 
 /// Variables that other tools set and that Haat understands, with the setting they stand for.
 pub const PLAIN_VARIABLES: [(&str, &str); 8] = [
@@ -32,6 +33,8 @@ pub static SECTIONS: LazyLock<Vec<(&'static str, Vec<&'static str>)>> = LazyLock
         ("auth", field_names::<Auth>()),
         ("database", field_names::<Database>()),
         ("redis", field_names::<Redis>()),
+        ("cache", field_names::<Cache>()),
+        ("limits", field_names::<Limits>()),
         ("index", field_names::<Index>()),
         ("imports", field_names::<Imports>()),
         ("retention", field_names::<Retention>()),

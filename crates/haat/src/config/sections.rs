@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
+use super::limits::Limits;
 use super::units::{Bind, Period, Secret, Size};
 
 /// Everything that can be set.
@@ -26,6 +27,10 @@ pub struct Config {
     #[garde(dive)]
     pub redis: Redis,
     #[garde(dive)]
+    pub cache: Cache,
+    #[garde(dive)]
+    pub limits: Limits,
+    #[garde(dive)]
     pub index: Index,
     #[garde(dive)]
     pub imports: Imports,
@@ -43,6 +48,8 @@ impl Default for Config {
             auth: Auth::default(),
             database: Database::default(),
             redis: Redis::default(),
+            cache: Cache::default(),
+            limits: Limits::default(),
             index: Index::default(),
             imports: Imports::default(),
             retention: Retention::default(),
@@ -174,13 +181,52 @@ pub enum Tls {
     Verify,
 }
 
-/// The shared cache. Not used by this version; checked, so that a deployment can be prepared for it.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Validate)]
+/// The cache that replicas share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct Redis {
     #[garde(inner(custom(redis_url)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<Secret>,
+    #[garde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<PathBuf>,
+    #[garde(custom(header_value))]
+    pub prefix: String,
+    #[garde(custom(between(Period::millis(1), Period::secs(10))))]
+    pub patience: Period,
+    #[garde(custom(between(Period::millis(10), Period::secs(60))))]
+    pub connect_timeout: Period,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            url: None,
+            tls_ca: None,
+            prefix: "haat:".into(),
+            patience: Period::millis(10),
+            connect_timeout: Period::secs(2),
+        }
+    }
+}
+
+/// Answers kept ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    #[garde(custom(between(Size::bytes(0), Size::gib(64))))]
+    pub memory: Size,
+    #[garde(custom(between(Period::millis(0), Period::secs(60))))]
+    pub max_stale: Period,
+    #[garde(custom(between(Period::secs(1), Period::hours(24))))]
+    pub shared_ttl: Period,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { memory: Size::mib(64), max_stale: Period::secs(1), shared_ttl: Period::secs(60) }
+    }
 }
 
 /// The index that listings and searches come from.
@@ -349,7 +395,7 @@ impl Config {
     }
 }
 
-fn between<T: PartialOrd + Display + Copy>(min: T, max: T) -> impl FnOnce(&T, &()) -> garde::Result {
+pub(super) fn between<T: PartialOrd + Display + Copy>(min: T, max: T) -> impl FnOnce(&T, &()) -> garde::Result {
     move |value, ()| {
         if *value < min || *value > max {
             return Err(garde::Error::new(format!("{value} is out of range: it must be between {min} and {max}")));
@@ -375,11 +421,16 @@ fn usable_token(token: &Secret, _: &()) -> garde::Result {
     }
 }
 
-fn redis_url(url: &Secret, _: &()) -> garde::Result {
-    let rest = ["redis://", "rediss://"].iter().find_map(|scheme| url.reveal().strip_prefix(scheme));
-    match rest {
-        Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(()),
-        _ => Err(garde::Error::new("is not a Redis URL such as redis://127.0.0.1:6379 or rediss://…")),
+fn redis_url(urls: &Secret, _: &()) -> garde::Result {
+    let is_url = |url: &str| {
+        let rest = ["redis://", "rediss://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+    };
+    match urls.reveal().split(',').map(str::trim).all(is_url) {
+        true => Ok(()),
+        false => Err(garde::Error::new(
+            "is not a Redis URL such as redis://127.0.0.1:6379 or rediss://…, or several with commas in between",
+        )),
     }
 }
 
