@@ -46,6 +46,17 @@ pub enum StoreError {
     Internal(String),
 }
 
+impl StoreError {
+    /// Whether the same call may succeed later although nothing that Haat does or keeps is changed. A refused login is
+    /// among these: once somebody has mended the setting, it passes.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Denied(_) | Self::Timeout(_) | Self::Contention(_) => true,
+            Self::Corrupt(_) | Self::Internal(_) => false,
+        }
+    }
+}
+
 /// A product as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredProduct {
@@ -207,9 +218,10 @@ pub trait ImportJobs: Send + Sync {
     async fn create_job(&self, job: &ImportJob) -> Result<(), StoreError>;
     /// The job of that id.
     async fn job(&self, id: Uuid) -> Result<Option<ImportJob>, StoreError>;
-    /// Writes state, counts, errors and message of a job.
-    async fn save_job(&self, job: &ImportJob) -> Result<(), StoreError>;
-    /// The jobs of a replica that are queued or running, oldest first.
+    /// Writes state, counts, errors and message of a job; tells whether the job is there.
+    async fn save_job(&self, job: &ImportJob) -> Result<bool, StoreError>;
+    /// The jobs of a replica that are queued or running, oldest first. One whose row cannot be read is left out (and
+    /// logged), so that it does not stand in the way of the others.
     async fn unfinished_jobs(&self, owner: &str) -> Result<Vec<ImportJob>, StoreError>;
     /// Forgets finished jobs last moved before `before`.
     async fn prune_jobs(&self, before: Timestamp) -> Result<u64, StoreError>;

@@ -65,9 +65,45 @@ impl JobRow {
     }
 }
 
+/// The jobs of those rows that can be read. One that cannot is told to the operators and left out: it must not keep the
+/// jobs behind it from being carried out.
+pub(crate) fn readable(rows: Vec<JobRow>) -> Vec<ImportJob> {
+    let mut jobs = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = Uuid::from_slice(&row.id).unwrap_or_default();
+        match row.job() {
+            Ok(job) => jobs.push(job),
+            Err(fault) => tracing::error!(job = %id, ?fault, "an import job cannot be read and is left out"),
+        }
+    }
+    jobs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_that_cannot_be_read_does_not_hide_the_others() {
+        let at = Timestamp::from_millis(0);
+        let job = |n| ImportJob {
+            id: Uuid::from_u128(n),
+            owner: "r".into(),
+            state: JobState::Queued,
+            options: serde_json::Value::Null,
+            counts: ImportCounts::default(),
+            errors: Vec::new(),
+            message: None,
+            created_at: at,
+            updated_at: at,
+        };
+        let rows = [1, 2, 3, 4].map(|n| JobRow::of(&job(n)).unwrap());
+        let [first, mut second, mut third, fourth] = rows;
+        second.errors = "[{".into();
+        third.state = 99;
+        let read = readable(vec![first, second, third, fourth]);
+        assert_eq!(read.iter().map(|job| job.id.as_u128()).collect::<Vec<_>>(), [1, 4]);
+    }
 
     #[test]
     fn every_state_has_its_own_number() {

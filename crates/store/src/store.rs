@@ -17,8 +17,8 @@ use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::lane::{Lane, Verdict};
 use crate::options::BATCH_FACTOR;
-use crate::sql::{ChangeSql, JobRow, JobSql, KeySql, ProductSql, Sql, no_such_job, signed};
-use crate::{Store, batch, changes, idempotency, write};
+use crate::sql::{ChangeSql, JobRow, JobSql, KeySql, ProductSql, Sql, signed};
+use crate::{Store, batch, changes, idempotency, jobs, write};
 
 /// How long a health check may take: a probe that waits longer is as good as a refusal.
 const HEALTH_LIMIT: Duration = Duration::from_secs(2);
@@ -173,15 +173,13 @@ impl<B: Backend> ImportJobs for SqlStore<B> {
             .await
     }
 
-    async fn save_job(&self, job: &ImportJob) -> Result<(), StoreError> {
-        let (row, id) = (JobRow::of(job)?, job.id);
+    async fn save_job(&self, job: &ImportJob) -> Result<bool, StoreError> {
+        let row = JobRow::of(job)?;
         self.0
             .writers()
             .transact(self.0.limit(), move |conn| {
                 let row = row.clone();
-                Box::pin(async move {
-                    if conn.save_job(&row).await? { Ok(Verdict::Commit(())) } else { Err(no_such_job(id)) }
-                })
+                Box::pin(async move { conn.save_job(&row).await.map(Verdict::Commit) })
             })
             .await
     }
@@ -192,7 +190,7 @@ impl<B: Backend> ImportJobs for SqlStore<B> {
             .readers()
             .run(self.0.limit(), move |conn| {
                 let owner = owner.clone();
-                Box::pin(async move { conn.unfinished_jobs(&owner).await?.into_iter().map(JobRow::job).collect() })
+                Box::pin(async move { Ok(jobs::readable(conn.unfinished_jobs(&owner).await?)) })
             })
             .await
     }

@@ -10,9 +10,10 @@ use haat_catalog::{Clock, Ids};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::brief;
 use crate::csv::Places;
 use crate::reader::{self, Batch, Message};
-use crate::spec::{ImportError, ImportReport, ImportSpec, KEPT_ERRORS, StopCause};
+use crate::spec::{ImportError, ImportReport, ImportSpec, KEPT_ERROR_BYTES, KEPT_ERRORS, StopCause};
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(3);
@@ -182,7 +183,7 @@ impl<'a> Run<'a> {
                         Some(places) => places.name(&violation.pointer),
                         None => violation.pointer,
                     };
-                    errors.push(RecordError { line, pointer, detail: violation.detail });
+                    errors.push(brief::error(RecordError { line, pointer, detail: violation.detail }));
                 }
             }
         }
@@ -190,8 +191,8 @@ impl<'a> Run<'a> {
     }
 
     fn remember(&mut self, errors: Vec<RecordError>) {
-        let room = KEPT_ERRORS.saturating_sub(self.errors.len());
-        self.errors.extend(errors.into_iter().take(room));
+        self.errors.extend(errors);
+        keep_first(&mut self.errors);
     }
 
     /// Errors found a second time, of which the job may have lost some.
@@ -202,7 +203,7 @@ impl<'a> Run<'a> {
         let lost: Vec<RecordError> = repeated.into_iter().filter(|e| !self.errors.contains(e)).collect();
         self.errors.extend(lost);
         self.errors.sort_by_key(|e| e.line);
-        self.errors.truncate(KEPT_ERRORS);
+        keep_first(&mut self.errors);
     }
 
     fn checkpoint(&self, records: u64, failed: u64) -> Option<Checkpoint> {
@@ -220,7 +221,9 @@ impl<'a> Run<'a> {
                 Ok(outcomes) => return Ok(Written::Now(outcomes)),
                 Err(error) => error,
             };
-            if !matches!(error, StoreError::Unavailable(_) | StoreError::Timeout(_) | StoreError::Contention(_)) {
+            // Whoever runs a command is told at once that the database refuses it; a job waits until that is mended.
+            let denied = matches!(error, StoreError::Denied(_)) && self.tracker.is_none();
+            if !error.may_pass() || denied {
                 tracing::error!(%error, "a batch of an import failed");
                 let why = format!("{error}, after {} records", self.counts.records);
                 return Err(Stop { cause: StopCause::StoreFailed, why });
@@ -262,4 +265,15 @@ impl<'a> Run<'a> {
             tracing::warn!(%error, job = %tracker.job.id, "the errors of an import were not saved");
         }
     }
+}
+
+/// Leaves the first errors, as many as a report keeps.
+fn keep_first(errors: &mut Vec<RecordError>) {
+    let mut bytes = 0;
+    let fits = |e: &&RecordError| {
+        bytes += e.pointer.len() + e.detail.len();
+        bytes <= KEPT_ERROR_BYTES
+    };
+    let kept = errors.iter().take(KEPT_ERRORS).take_while(fits).count();
+    errors.truncate(kept);
 }

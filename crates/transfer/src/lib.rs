@@ -18,6 +18,7 @@
 //! | [`uploads`] | imports over HTTP: spooled to disk, kept as jobs, resumed after a restart |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod brief;
 mod csv;
 pub mod export;
 pub mod format;

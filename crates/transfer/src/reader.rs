@@ -11,6 +11,7 @@ use haat_catalog::{Draft, Ids, ProductId};
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::brief;
 use crate::csv::{CsvRecords, Places};
 use crate::format::Format;
 use crate::input::{self, OpenError};
@@ -194,6 +195,7 @@ impl<'a> Gatherer<'a> {
             None => Ok(draft),
             Some(first) => Err(vec![self.repeated_sku(draft.sku.as_str(), line, first)]),
         });
+        let draft = draft.map_err(|errors| errors.into_iter().map(brief::error).collect::<Vec<_>>());
         let skipped = self.skip > 0;
         self.skip = self.skip.saturating_sub(1);
         if !skipped {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use haat_catalog::ports::{ImportCounts, RecordError};
 use serde::{Deserialize, Serialize};
 
+use crate::brief::{NAME_BYTES, brief};
 use crate::format::Format;
 use crate::mapping::CsvMapping;
 
@@ -14,6 +15,10 @@ pub const MAX_RECORD_BYTES: usize = 1024 * 1024;
 
 /// How many errors a report keeps; the rest are only counted.
 pub const KEPT_ERRORS: usize = 1000;
+
+/// How many bytes the texts of the errors that a report keeps may have together; far below what a row of a database
+/// takes, even when JSON escapes make them six times as long.
+pub const KEPT_ERROR_BYTES: usize = 512 * 1024;
 
 /// How many errors a report keeps of a single record.
 pub const KEPT_ERRORS_OF_RECORD: usize = 20;
@@ -102,7 +107,7 @@ pub enum StopCause {
 pub struct ImportReport {
     /// How many records were dealt with.
     pub counts: ImportCounts,
-    /// The first [`KEPT_ERRORS`] errors, by line.
+    /// The first [`KEPT_ERRORS`] errors (fewer when their texts exceed [`KEPT_ERROR_BYTES`]), by line.
     pub errors: Vec<RecordError>,
     /// Why it stopped before the end of the input; `None` when it read everything.
     pub stopped: Option<String>,
@@ -166,6 +171,6 @@ fn missing_columns(missing: &[MissingColumn], header: &[String]) -> String {
 /// The names of a header for a message, not all of a very long one.
 pub(crate) fn shown(header: &[String]) -> String {
     const MOST: usize = 50;
-    let names: Vec<&str> = header.iter().take(MOST).map(String::as_str).collect();
+    let names: Vec<String> = header.iter().take(MOST).map(|name| brief(name.clone(), NAME_BYTES)).collect();
     format!("{}{}", names.join(", "), if header.len() > MOST { ", …" } else { "" })
 }

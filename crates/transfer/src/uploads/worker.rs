@@ -5,15 +5,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haat_catalog::ports::{ImportCounts, ImportJob, JobState, StoreError};
+use haat_catalog::ports::{ImportCounts, ImportJob, JobState};
 use tokio_util::sync::CancellationToken;
 
+use crate::brief;
 use crate::import::{Run, Tracker};
 use crate::spec::{ImportError, ImportReport, ImportSpec, StopCause};
 use crate::uploads::Uploads;
 
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
+
+/// What is told of a job whose report cannot be kept.
+const UNTOLD: &str = "how the import went could not be saved; the server's log says why";
 
 /// The worker was told to stop.
 struct ShutDown;
@@ -37,9 +41,12 @@ impl Uploads {
     async fn work(&self, shutdown: &CancellationToken) -> Result<(), ShutDown> {
         self.persist(shutdown, "uploads of no job could not be removed", || self.remove_orphans()).await?;
         let mut delay = FIRST_DELAY;
+        // Jobs whose end could not be saved: left to the next start, so that they do not hold up the others.
+        let mut aside = HashSet::new();
         loop {
-            let job = self.persist(shutdown, "the list of imports could not be read", || self.next_job()).await?;
-            let Some(job) = job else {
+            let listed = || self.jobs.unfinished_jobs(&self.options.owner);
+            let jobs = self.persist(shutdown, "the list of imports could not be read", listed).await?;
+            let Some(job) = jobs.into_iter().find(|job| !aside.contains(&job.id)) else {
                 tokio::select! {
                     () = shutdown.cancelled() => return Err(ShutDown),
                     () = self.wake.notified() => continue,
@@ -47,7 +54,10 @@ impl Uploads {
             };
             match self.attempt(job.clone(), shutdown).await? {
                 Attempt::Finished(state, message, report) => {
-                    self.finish(job, state, message, report, shutdown).await?;
+                    let id = job.id;
+                    if !self.finish(job, state, message, report, shutdown).await? {
+                        aside.insert(id);
+                    }
                     delay = FIRST_DELAY;
                 }
                 Attempt::Later => {
@@ -58,7 +68,7 @@ impl Uploads {
         }
     }
 
-    /// Does something until it works.
+    /// Does something that stands in front of every job until it works.
     async fn persist<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
         &self,
         shutdown: &CancellationToken,
@@ -74,10 +84,6 @@ impl Uploads {
             wait(shutdown, delay).await?;
             delay = LONGEST_DELAY.min(delay * 2);
         }
-    }
-
-    async fn next_job(&self) -> Result<Option<ImportJob>, StoreError> {
-        Ok(self.jobs.unfinished_jobs(&self.options.owner).await?.into_iter().next())
     }
 
     /// Removes what a crash left behind: uploads that never became a job, and those of jobs that are done.
@@ -117,9 +123,8 @@ impl Uploads {
         }
         job.state = JobState::Running;
         job.updated_at = self.clock.now();
-        if let Err(error) = self.jobs.save_job(&job).await {
-            tracing::warn!(%error, job = %job.id, "an import could not be begun");
-            return Ok(Attempt::Later);
+        if !self.keep(&job, shutdown).await? {
+            return Ok(failed(&job, UNTOLD.to_owned()));
         }
         tracing::info!(job = %job.id, format = %spec.format, records_done = job.counts.records, "importing an upload");
         let tracker = Tracker { jobs: self.jobs.as_ref(), job: job.clone() };
@@ -128,6 +133,7 @@ impl Uploads {
         conclude(&job, run.carry_out(Box::new(file)).await)
     }
 
+    /// Saves the end of a job and removes its upload; `false` when nothing of that end can be saved.
     async fn finish(
         &self,
         job: ImportJob,
@@ -135,15 +141,41 @@ impl Uploads {
         message: Option<String>,
         report: ImportReport,
         shutdown: &CancellationToken,
-    ) -> Result<(), ShutDown> {
+    ) -> Result<bool, ShutDown> {
         let ImportReport { counts, errors, .. } = report;
+        let message = message.map(brief::message);
         let job = ImportJob { state, counts, errors, message, updated_at: self.clock.now(), ..job };
-        self.persist(shutdown, "the end of an import could not be saved", || self.jobs.save_job(&job)).await?;
+        // Should its report be what cannot be kept, then at least that it has ended.
+        let bare =
+            ImportJob { state: JobState::Failed, errors: Vec::new(), message: Some(UNTOLD.into()), ..job.clone() };
+        if !self.keep(&job, shutdown).await? && !self.keep(&bare, shutdown).await? {
+            return Ok(false);
+        }
         if let Err(error) = self.spool.remove(job.id).await {
             tracing::warn!(%error, job = %job.id, "an upload could not be removed; the next start will");
         }
         tracing::info!(job = %job.id, ?state, ?counts, "an import came to its end");
-        Ok(())
+        Ok(true)
+    }
+
+    /// Saves a job, waiting for a database that is away; `false` when it cannot be saved as it is.
+    async fn keep(&self, job: &ImportJob, shutdown: &CancellationToken) -> Result<bool, ShutDown> {
+        let mut delay = FIRST_DELAY;
+        loop {
+            match self.jobs.save_job(job).await {
+                // One that is gone has nothing to be saved.
+                Ok(_) => return Ok(true),
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(%error, job = %job.id, "an import could not be saved; trying again");
+                }
+                Err(error) => {
+                    tracing::error!(%error, job = %job.id, "an import could not be saved");
+                    return Ok(false);
+                }
+            }
+            wait(shutdown, delay).await?;
+            delay = LONGEST_DELAY.min(delay * 2);
+        }
     }
 }
 
