@@ -20,7 +20,7 @@ use crate::page::{Page, Suggestions};
 use crate::product::{ProductId, ProductKey, Sku};
 use crate::query::Query;
 use crate::time::Timestamp;
-use crate::write::{BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
+use crate::write::{BatchError, BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
 
 /// Why a store could not do its work. The text is for the log, never for a client.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -87,7 +87,7 @@ pub trait ProductWriter: Send + Sync {
     /// Carries out a command as [`crate::write::decide`] decides.
     async fn write(&self, request: WriteRequest) -> Result<Receipt, WriteError>;
     /// Writes many products; the outcomes are in the order of the drafts.
-    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, StoreError>;
+    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, BatchError>;
     /// Forgets idempotency keys used before `before`; gives their number.
     async fn prune_keys(&self, before: Timestamp) -> Result<u64, StoreError>;
 }
@@ -160,6 +160,16 @@ pub enum JobState {
     Done,
     /// Stopped before the end; `message` says why.
     Failed,
+}
+
+impl JobState {
+    /// Whether nothing more will happen to the job.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Queued | Self::Running => false,
+            Self::Done | Self::Failed => true,
+        }
+    }
 }
 
 /// How many records an import has dealt with.

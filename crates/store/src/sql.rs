@@ -3,7 +3,7 @@
 //!
 //! These traits are statements, not promises: transactions, decisions and retries are the flows' business.
 
-use haat_catalog::ports::{ImportCounts, StoreError, StoredProduct};
+use haat_catalog::ports::{ImportCounts, StoredProduct};
 use haat_catalog::product::{ContentHash, Product, ProductKey};
 use haat_catalog::{ChangeOp, ProductId, Seq, Sku, Timestamp};
 use sqlx::FromRow;
@@ -106,8 +106,15 @@ pub(crate) trait JobSql: Send {
     fn find_job(&mut self, id: Uuid) -> impl Future<Output = Answer<Option<JobRow>>> + Send;
     /// Writes state, counts, errors and message; tells whether the job is there.
     fn save_job(&mut self, job: &JobRow) -> impl Future<Output = Answer<bool>> + Send;
-    /// Writes the counts: `records` and `failed` as they are, the others on top; tells whether the job is there.
-    fn advance_job(&mut self, id: Uuid, counts: ImportCounts, now: i64) -> impl Future<Output = Answer<bool>> + Send;
+    /// Writes the counts: `records` and `failed` as they are, the others on top; tells whether the job is unfinished and
+    /// stood at `from` records.
+    fn advance_job(
+        &mut self,
+        id: Uuid,
+        from: u64,
+        counts: ImportCounts,
+        now: i64,
+    ) -> impl Future<Output = Answer<bool>> + Send;
     /// Queued and running ones of an owner, oldest first.
     fn unfinished_jobs(&mut self, owner: &str) -> impl Future<Output = Answer<Vec<JobRow>>> + Send;
     /// Forgets finished ones last moved before a moment; gives their number.
@@ -277,9 +284,4 @@ pub(crate) fn place(number: i64) -> Answer<Seq> {
 /// As the databases keep it. Numbers beyond 2^63 do not occur; they would be kept as the largest.
 pub(crate) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Nothing was changed where something must have been.
-pub(crate) fn no_such_job(id: Uuid) -> Fault {
-    Fault::Failed(StoreError::Internal(format!("there is no import job {id}")))
 }

@@ -9,7 +9,7 @@ use haat_catalog::ports::{
     StoreError, StoredProduct,
 };
 use haat_catalog::product::ProductKey;
-use haat_catalog::write::{BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
+use haat_catalog::write::{BatchError, BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
 use haat_catalog::{ChangePage, ProductId, Resume, Seq, Timestamp};
 use uuid::Uuid;
 
@@ -101,7 +101,7 @@ impl<B: Backend> ProductWriter for SqlStore<B> {
         task.await.map_err(|e| StoreError::Internal(format!("the task of a write: {e}")))?
     }
 
-    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, StoreError> {
+    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, BatchError> {
         let reads_only = request.dry_run && request.checkpoint.is_none();
         let lane = if reads_only { self.0.readers() } else { self.0.writers() };
         batch::carry_out(lane, self.batch_limit(), request).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haat_catalog::ports::{ImportCounts, ImportJob, ImportJobs, ProductWriter, RecordError, StoreError};
-use haat_catalog::write::{BatchOutcome, BatchRequest, Checkpoint};
+use haat_catalog::write::{BatchError, BatchOutcome, BatchRequest, Checkpoint};
 use haat_catalog::{Clock, Ids};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -208,18 +208,20 @@ impl<'a> Run<'a> {
 
     fn checkpoint(&self, records: u64, failed: u64) -> Option<Checkpoint> {
         let tracker = self.tracker.as_ref().filter(|_| !self.spec.dry_run)?;
-        Some(Checkpoint { job: tracker.job.id, records, failed })
+        Some(Checkpoint { job: tracker.job.id, from: self.counts.records, records, failed })
     }
 
-    /// Writes a batch, again and again for a bounded time while the store cannot be reached. A batch is one
-    /// transaction and says what shall be, so that doing it twice does no harm.
+    /// Writes a batch, again and again for a bounded time while the store cannot be reached. A batch of a job is written
+    /// once whatever happens: the checkpoint says from where. Without a job, one whose answer was lost is written a second
+    /// time, which says the same again, but over whatever another writer wrote to these products in between.
     async fn write(&mut self, request: BatchRequest) -> Result<Written, Stop> {
         let begun = Instant::now();
         let mut delay = FIRST_DELAY;
         loop {
             let error = match self.writer.write_batch(request.clone()).await {
                 Ok(outcomes) => return Ok(Written::Now(outcomes)),
-                Err(error) => error,
+                Err(BatchError::Moved(job)) => return self.moved(request.checkpoint.as_ref(), job.as_deref()),
+                Err(BatchError::Store(error)) => error,
             };
             // Whoever runs a command is told at once that the database refuses it; a job waits until that is mended.
             let denied = matches!(error, StoreError::Denied(_)) && self.tracker.is_none();
@@ -239,17 +241,20 @@ impl<'a> Run<'a> {
                 () = tokio::time::sleep(delay) => {}
             }
             delay = LONGEST_DELAY.min(delay * 2);
-            if let Some(counts) = self.already_written(request.checkpoint.as_ref()).await {
-                return Ok(Written::Before(counts));
-            }
         }
     }
 
-    /// Whether an attempt that seemed to fail was committed after all: then its checkpoint is in the job.
-    async fn already_written(&self, checkpoint: Option<&Checkpoint>) -> Option<ImportCounts> {
-        let (tracker, checkpoint) = (self.tracker.as_ref()?, checkpoint?);
-        let job = tracker.jobs.job(checkpoint.job).await.ok()??;
-        (job.counts.records >= checkpoint.records).then_some(job.counts)
+    /// What it means that the job is not where the batch goes on from.
+    fn moved(&self, checkpoint: Option<&Checkpoint>, job: Option<&ImportJob>) -> Result<Written, Stop> {
+        match (checkpoint, job) {
+            (Some(checkpoint), Some(job)) if !job.state.is_final() && job.counts.records == checkpoint.records => {
+                Ok(Written::Before(job.counts))
+            }
+            _ => {
+                let why = format!("the import was ended after {} records", self.counts.records);
+                Err(Stop { cause: StopCause::Ended, why })
+            }
+        }
     }
 
     /// Keeps in the job what its checkpoints do not: errors by line, and all progress of a dry run.

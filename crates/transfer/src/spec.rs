@@ -96,6 +96,8 @@ pub enum StopCause {
     TooManyErrors,
     /// The input could not be read any further (a truncated gzip file, a disk error).
     Input,
+    /// Its job was ended by somebody else, or is gone.
+    Ended,
     /// The store could not be reached for too long; worth trying again.
     StoreUnavailable,
     /// The store failed in a way that trying again does not mend.

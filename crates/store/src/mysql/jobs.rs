@@ -50,7 +50,7 @@ impl JobSql for MySqlConnection {
         Ok(saved.rows_affected() == 1)
     }
 
-    async fn advance_job(&mut self, id: Uuid, counts: ImportCounts, now: i64) -> Answer<bool> {
+    async fn advance_job(&mut self, id: Uuid, from: u64, counts: ImportCounts, now: i64) -> Answer<bool> {
         let advanced = query(st::ADVANCE_JOB)
             .bind(signed(counts.records))
             .bind(signed(counts.created))
@@ -59,6 +59,7 @@ impl JobSql for MySqlConnection {
             .bind(signed(counts.failed))
             .bind(now)
             .bind(id.as_bytes().as_slice())
+            .bind(signed(from))
             .execute(self)
             .await?;
         Ok(advanced.rows_affected() == 1)

@@ -87,10 +87,11 @@ statements! {
         "UPDATE import_jobs SET state = ?, records = ?, created = ?, updated = ?, unchanged = ?, failed = ?,
                 errors = ?, message = ?, updated_at = ?
          WHERE id = ?";
-    ADVANCE_JOB [Number, Number, Number, Number, Number, Millis, Id]
+    /// Only from the place where the batch began: a batch whose answer was lost is not counted a second time.
+    ADVANCE_JOB [Number, Number, Number, Number, Number, Millis, Id, Number]
         "UPDATE import_jobs SET records = ?, created = created + ?, updated = updated + ?,
                 unchanged = unchanged + ?, failed = ?, updated_at = ?
-         WHERE id = ?";
+         WHERE id = ? AND records = ? AND state IN (0, 1)";
     UNFINISHED_JOBS [Text]
         "SELECT id, owner, state, options, records, created, updated, unchanged, failed, errors, message, created_at,
                 updated_at

@@ -2,11 +2,11 @@
 
 use haat_catalog::Timestamp;
 use haat_catalog::ports::{ImportCounts, ImportJob, JobState, RecordError};
-use haat_catalog::write::{BatchRequest, Checkpoint};
+use haat_catalog::write::{BatchError, BatchRequest, Checkpoint};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Subject, after_noon, batch, create, draft};
+use super::{Subject, after_noon, batch, create, draft, patch};
 
 fn job(n: u128, owner: &str, created_at: Timestamp) -> ImportJob {
     ImportJob {
@@ -63,27 +63,44 @@ pub async fn a_batch_moves_its_job_in_the_same_transaction(s: &Subject) {
     let mut taken = draft("T", "t");
     taken.id = Some(crate::clock::test_id(1));
     let drafts = vec![draft("A", "a"), draft("U", "after"), draft("N", "n"), taken];
-    let checkpoint = Some(Checkpoint { job: id, records: 6, failed: 2 });
+    let checkpoint = Some(Checkpoint { job: id, from: 0, records: 6, failed: 2 });
     s.batch(BatchRequest { now: after_noon(60), checkpoint, ..batch(drafts, 10) }).await;
     let kept = s.jobs.job(id).await.unwrap().unwrap();
     assert_eq!(kept.counts, ImportCounts { records: 6, created: 1, updated: 1, unchanged: 1, failed: 3 });
     assert_eq!(kept.updated_at, after_noon(60));
     // The next batch adds to it, even one that changes no product.
-    let checkpoint = Some(Checkpoint { job: id, records: 7, failed: 3 });
+    let checkpoint = Some(Checkpoint { job: id, from: 6, records: 7, failed: 3 });
     s.batch(BatchRequest { checkpoint, ..batch(vec![draft("A", "a")], 20) }).await;
     let kept = s.jobs.job(id).await.unwrap().unwrap();
     assert_eq!(kept.counts, ImportCounts { records: 7, created: 1, updated: 1, unchanged: 2, failed: 3 });
     // And one without products.
-    let checkpoint = Some(Checkpoint { job: id, records: 8, failed: 4 });
+    let checkpoint = Some(Checkpoint { job: id, from: 7, records: 8, failed: 4 });
     s.batch(BatchRequest { checkpoint, ..batch(Vec::new(), 20) }).await;
     assert_eq!(s.jobs.job(id).await.unwrap().unwrap().counts.records, 8);
+}
+
+/// A batch is sent again when its answer was lost; whoever wrote in between is not written over.
+pub async fn a_batch_of_a_job_is_written_once_however_often_it_is_sent(s: &Subject) {
+    let id = Uuid::from_u128(1);
+    s.jobs.create_job(&job(1, "r", after_noon(0))).await.unwrap();
+    let checkpoint = Some(Checkpoint { job: id, from: 0, records: 2, failed: 0 });
+    let request = BatchRequest { checkpoint, ..batch(vec![draft("A", "a"), draft("B", "b")], 1) };
+    s.batch(request.clone()).await;
+    s.done(patch("A", json!({"name": "of another writer"}))).await;
+    let head = s.log.head().await.unwrap();
+    let again = s.writer.write_batch(request).await.unwrap_err();
+    let BatchError::Moved(Some(standing)) = again else { panic!("{again}") };
+    let counts = ImportCounts { records: 2, created: 2, ..ImportCounts::default() };
+    assert_eq!((standing.state, standing.counts), (JobState::Queued, counts));
+    assert_eq!(s.jobs.job(id).await.unwrap().unwrap().counts, counts);
+    assert_eq!((s.product("A").await.unwrap().name.as_str(), s.log.head().await.unwrap()), ("of another writer", head));
 }
 
 /// What a dry run finds out is what its job tells, though no product is written.
 pub async fn a_dry_run_moves_its_job_too(s: &Subject) {
     let id = Uuid::from_u128(1);
     s.jobs.create_job(&job(1, "r", after_noon(0))).await.unwrap();
-    let checkpoint = Some(Checkpoint { job: id, records: 2, failed: 0 });
+    let checkpoint = Some(Checkpoint { job: id, from: 0, records: 2, failed: 0 });
     let drafts = vec![draft("A", "a"), draft("B", "b")];
     s.batch(BatchRequest { dry_run: true, checkpoint, ..batch(drafts, 1) }).await;
     let counts = s.jobs.job(id).await.unwrap().unwrap().counts;
@@ -93,9 +110,10 @@ pub async fn a_dry_run_moves_its_job_too(s: &Subject) {
 
 /// A job that was forgotten meanwhile stops its import instead of letting it run unseen.
 pub async fn a_batch_of_an_unknown_job_writes_nothing(s: &Subject) {
-    let checkpoint = Some(Checkpoint { job: Uuid::from_u128(404), records: 1, failed: 0 });
+    let checkpoint = Some(Checkpoint { job: Uuid::from_u128(404), from: 0, records: 1, failed: 0 });
     let request = BatchRequest { checkpoint, ..batch(vec![draft("A", "a")], 1) };
-    assert!(s.writer.write_batch(request).await.is_err());
+    let error = s.writer.write_batch(request).await.unwrap_err();
+    assert!(matches!(error, BatchError::Moved(None)), "{error}");
     assert_eq!((s.reader.count().await.unwrap(), s.changes().await.len()), (0, 0));
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use haat_catalog::ports::{ImportCounts, ImportJob, JobState};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::brief;
 use crate::import::{Run, Tracker};
@@ -24,6 +25,8 @@ struct ShutDown;
 
 /// How an attempt at a job went.
 enum Attempt {
+    /// Somebody else has ended it, and what its row says stands.
+    Ended,
     /// It came to its end, good or bad.
     Finished(JobState, Option<String>, ImportReport),
     /// The database went away; to be tried again.
@@ -60,6 +63,7 @@ impl Uploads {
                     }
                     delay = FIRST_DELAY;
                 }
+                Attempt::Ended => self.forget_upload(job.id).await,
                 Attempt::Later => {
                     wait(shutdown, delay).await?;
                     delay = LONGEST_DELAY.min(delay * 2);
@@ -151,11 +155,15 @@ impl Uploads {
         if !self.keep(&job, shutdown).await? && !self.keep(&bare, shutdown).await? {
             return Ok(false);
         }
-        if let Err(error) = self.spool.remove(job.id).await {
-            tracing::warn!(%error, job = %job.id, "an upload could not be removed; the next start will");
-        }
+        self.forget_upload(job.id).await;
         tracing::info!(job = %job.id, ?state, ?counts, "an import came to its end");
         Ok(true)
+    }
+
+    async fn forget_upload(&self, id: Uuid) {
+        if let Err(error) = self.spool.remove(id).await {
+            tracing::warn!(%error, job = %id, "an upload could not be removed; the next start will");
+        }
     }
 
     /// Saves a job, waiting for a database that is away; `false` when it cannot be saved as it is.
@@ -198,6 +206,7 @@ fn conclude(job: &ImportJob, result: Result<ImportReport, ImportError>) -> Resul
         None => return Ok(Attempt::Finished(JobState::Done, None, report)),
         Some(StopCause::Cancelled) => return Err(ShutDown),
         Some(StopCause::StoreUnavailable) => return Ok(Attempt::Later),
+        Some(StopCause::Ended) => return Ok(Attempt::Ended),
         // The store's own words are for the log, where they are already.
         Some(StopCause::StoreFailed) => Some("the database failed; the server's log says how".to_owned()),
         Some(StopCause::TooManyErrors | StopCause::Input) => report.stopped.clone(),

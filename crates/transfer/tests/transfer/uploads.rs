@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::stream;
 use haat_catalog::Timestamp;
 use haat_catalog::ports::{ImportJob, ImportJobs, JobState, ProductWriter, StoreError};
+use haat_testkit::conformance::patch;
 use haat_transfer::{ImportSpec, UploadError, UploadOptions, Uploads};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -189,6 +190,23 @@ async fn a_lost_answer_is_not_counted_twice() {
     let spec = ImportSpec { batch: 5, ..ndjson() };
     let id = server.uploads.submit(body(lines(0..20)), spec).await.unwrap().id;
     assert_eq!(finished(&server.uploads, id).await.counts, counts(20, 20, 0, 0, 0));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_does_not_write_over_who_wrote_in_between() {
+    let market = Market::open().await;
+    let lost = StoreError::Unavailable("the connection broke during commit".into());
+    let other = patch("P000007", serde_json::json!({"name": "of another writer"}));
+    let gate = Gate::new(market.store.clone(), 1000, [Fate::Pass, Fate::LoseThen(lost, Box::new(other))]);
+    let server = market.serve(gate);
+    let spec = ImportSpec { batch: 5, ..ndjson() };
+    let id = server.uploads.submit(body(lines(0..20)), spec).await.unwrap().id;
+    assert_eq!(finished(&server.uploads, id).await.counts, counts(20, 20, 0, 0, 0));
+    let products = market.products().await;
+    let written = products.iter().find(|p| p["sku"] == "P000007").unwrap();
+    assert_eq!((&written["name"], &written["version"]), (&"of another writer".into(), &2.into()));
+    assert_eq!(market.store.head().await.unwrap().0, 21);
     server.stop().await;
 }
 
