@@ -1,7 +1,5 @@
 //! The reading half of an import: a thread that turns an input into batches of validated products.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use haat_catalog::ports::RecordError;
 use haat_catalog::{Draft, Ids, ProductId};
 use tokio::sync::mpsc;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::brief;
 use crate::csv::{CsvRecords, Places};
 use crate::format::Format;
 use crate::input::{self, OpenError};
 use crate::ndjson::NdjsonRecords;
+use crate::seen::Seen;
 use crate::spec::{ImportError, ImportSpec, KEPT_ERRORS};
 
 /// Batches read ahead of the writer: enough that neither waits for the other's hiccups, few enough to stay small.
@@ -117,7 +115,7 @@ fn read(
     sender: &mpsc::Sender<Message>,
 ) -> Result<Message, Abandoned> {
     let consumed = Arc::new(AtomicU64::new(0));
-    let input = match input::open(raw, Arc::clone(&consumed)) {
+    let input = match input::open(raw, Arc::clone(&consumed), spec.limits.unpacked_bytes) {
         Ok(input) => input,
         Err(OpenError::Refused(why)) => return Ok(Message::Refused(why)),
         Err(OpenError::Io(e, gzip)) => return Ok(Message::Broken(input::describe(&e, gzip, 0))),
@@ -135,8 +133,17 @@ fn read(
     };
     send(sender, Message::Opened(places.clone()))?;
     let mut gatherer = Gatherer::new(spec, ids, skip, places);
+    let mut read = 0_u64;
     loop {
-        match records.next() {
+        let next = records.next();
+        if matches!(next, Ok(Some(_))) && read == spec.limits.records {
+            if !gatherer.is_empty() {
+                send(sender, Message::Batch(gatherer.cut(consumed.load(Ordering::Relaxed))))?;
+            }
+            return Ok(Message::Broken(too_many(read)));
+        }
+        read += 1;
+        match next {
             Ok(Some(record)) => {
                 let more = gatherer.take(record);
                 if !more || gatherer.is_full() {
@@ -158,6 +165,13 @@ fn read(
             }
         }
     }
+}
+
+fn too_many(records: u64) -> String {
+    format!(
+        "the input has more than {records} records, which is the most that one import takes (imports.max_records); \
+         those were read, send the others in another file"
+    )
 }
 
 /// Gathers records into batches and finds skus that repeat.
@@ -191,7 +205,7 @@ impl<'a> Gatherer<'a> {
     /// Takes a record; `false` when it is one error too many.
     fn take(&mut self, record: Record) -> bool {
         let Record { line, bytes, draft } = record;
-        let draft = draft.and_then(|draft| match self.seen.first_line(draft.sku.as_str(), line) {
+        let draft = draft.and_then(|draft| match self.seen.sku(draft.sku.as_str(), line) {
             None => Ok(draft),
             Some(first) => Err(vec![self.repeated_sku(draft.sku.as_str(), line, first)]),
         });
@@ -244,39 +258,5 @@ impl<'a> Gatherer<'a> {
         let mut batch = std::mem::take(&mut self.batch);
         batch.consumed = consumed;
         Box::new(batch)
-    }
-}
-
-/// The skus of an input by hash, with the line of each: 16 bytes a product instead of the sku itself. Two different
-/// skus of equal hash would be taken for one; among a million that happens once in 37 million imports.
-#[derive(Default)]
-struct Seen(HashMap<u64, u64, BuildHasherDefault<AlreadyHashed>>);
-
-impl Seen {
-    /// The line that has the sku already; remembers this one if none has.
-    fn first_line(&mut self, sku: &str, line: u64) -> Option<u64> {
-        match self.0.entry(xxh3_64(sku.as_bytes())) {
-            std::collections::hash_map::Entry::Occupied(first) => Some(*first.get()),
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(line);
-                None
-            }
-        }
-    }
-}
-
-/// Passes a hash through.
-#[derive(Default)]
-struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = xxh3_64(bytes);
-    }
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
     }
 }

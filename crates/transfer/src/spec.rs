@@ -41,9 +41,29 @@ pub struct ImportSpec {
     /// How many records are written in one transaction.
     #[serde(default = "default_batch")]
     pub batch: usize,
+    /// How large the input may be. The operator's choice, so it is no part of what a client asks for.
+    #[serde(skip)]
+    pub limits: InputLimits,
     /// How long a batch is tried again while the store cannot be reached.
     #[serde(default = "default_retry_for", skip_serializing_if = "is_default_retry_for")]
     pub retry_for: Duration,
+}
+
+/// How large an input may be, whatever it is packed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputLimits {
+    /// Records. Skus and ids of all of them are remembered, so that ones that repeat are found: at most 56 bytes for each
+    /// record, 28 where records bring no ids.
+    pub records: u64,
+    /// Bytes of text, unpacked.
+    pub unpacked_bytes: u64,
+}
+
+impl Default for InputLimits {
+    /// Five million records (at most 280 MB of memory), of any length.
+    fn default() -> Self {
+        Self { records: 5_000_000, unpacked_bytes: u64::MAX }
+    }
 }
 
 fn default_max_errors() -> u64 {
@@ -71,6 +91,7 @@ impl ImportSpec {
             dry_run: false,
             max_errors: default_max_errors(),
             batch: default_batch(),
+            limits: InputLimits::default(),
             retry_for: default_retry_for(),
         }
     }

@@ -17,7 +17,7 @@ use haat_catalog::{Clock, Ids};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::spec::{ImportError, ImportSpec};
+use crate::spec::{ImportError, ImportSpec, InputLimits};
 use crate::uploads::spool::{Spool, SpoolError};
 
 /// How uploads are kept.
@@ -31,6 +31,8 @@ pub struct UploadOptions {
     pub max_bytes: u64,
     /// How many uploads may wait or be under way.
     pub max_queued: usize,
+    /// How large each may be once it is unpacked.
+    pub limits: InputLimits,
 }
 
 /// Why an upload was not accepted. Nothing of it is kept.

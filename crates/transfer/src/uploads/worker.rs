@@ -110,9 +110,10 @@ impl Uploads {
     }
 
     async fn attempt(&self, mut job: ImportJob, shutdown: &CancellationToken) -> Result<Attempt, ShutDown> {
-        let Ok(spec) = serde_json::from_value::<ImportSpec>(job.options.clone()) else {
+        let Ok(mut spec) = serde_json::from_value::<ImportSpec>(job.options.clone()) else {
             return Ok(failed(&job, "what the import was asked to do cannot be read; send it again".to_owned()));
         };
+        spec.limits = self.options.limits;
         let file = match self.spool.open(job.id).await {
             Ok(file) => file,
             Err(error) => {

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use haat_catalog::ports::StoreError;
-use haat_transfer::{ImportSpec, StopCause};
+use haat_transfer::{ImportSpec, InputLimits, StopCause};
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
-use crate::market::{Fate, Gate, Market, counts, errors, gzip, line, lines, ndjson};
+use crate::market::{Fate, Gate, Market, counts, errors, gzip, line, lines, mapped, ndjson};
 
 fn unavailable() -> StoreError {
     StoreError::Unavailable("connection refused".into())
@@ -63,6 +63,35 @@ async fn a_thousand_errors_are_kept_and_the_rest_counted() {
     assert_eq!(report.counts, counts(1501, 1, 0, 0, 1500));
     assert_eq!(report.errors.len(), 1000);
     assert!(report.errors.is_sorted_by_key(|e| e.line));
+}
+
+#[tokio::test]
+async fn more_records_than_allowed_are_not_read_and_that_is_said() {
+    let market = Market::open().await;
+    let limits = InputLimits { records: 25, ..InputLimits::default() };
+    let spec = ImportSpec { limits, batch: 10, ..ndjson() };
+    let enough = market.import(spec.clone(), lines(0..25)).await.unwrap();
+    assert_eq!((enough.counts.created, enough.cause), (25, None));
+    let report = market.import(spec, lines(100..126)).await.unwrap();
+    assert_eq!((report.counts, report.cause), (counts(25, 25, 0, 0, 0), Some(StopCause::Input)));
+    let why = report.stopped.unwrap();
+    assert!(why.contains("more than 25 records") && why.contains("imports.max_records"), "{why}");
+}
+
+#[tokio::test]
+async fn a_small_file_that_unpacks_without_end_is_given_up() {
+    let market = Market::open().await;
+    let bomb = gzip(&[lines(0..3).as_bytes(), &[b'\n'; 5_000_000]].concat());
+    assert!(bomb.len() < 20_000);
+    let limits = InputLimits { unpacked_bytes: 1_000_000, ..InputLimits::default() };
+    for spec in [ImportSpec { limits, ..ndjson() }, ImportSpec { limits, ..mapped(&["sku=a", "name=b", "price=c:INR"]) }] {
+        let bomb = if spec.mapping.is_some() { gzip(&[b"a,b,c\n".as_slice(), &[b'\n'; 5_000_000]].concat()) } else { bomb.clone() };
+        let report = market.import(spec, bomb).await.unwrap();
+        assert_eq!(report.cause, Some(StopCause::Input));
+        let why = report.stopped.unwrap();
+        assert!(why.contains("longer than 1000000 bytes") && why.contains("imports.max_unpacked"), "{why}");
+    }
+    assert_eq!(market.store.count().await.unwrap(), 3);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use futures::stream;
 use haat_catalog::Timestamp;
 use haat_catalog::ports::{ImportJob, ImportJobs, JobState, ProductWriter, StoreError};
 use haat_testkit::conformance::patch;
-use haat_transfer::{ImportSpec, UploadError, UploadOptions, Uploads};
+use haat_transfer::{ImportSpec, InputLimits, UploadError, UploadOptions, Uploads};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -31,7 +31,7 @@ impl Market {
     }
 
     fn uploads(&self, writer: Arc<dyn ProductWriter>) -> Arc<Uploads> {
-        let options = UploadOptions { dir: self.spool(), owner: "replica".into(), max_bytes: 1_000_000, max_queued: 3 };
+        let options = UploadOptions { dir: self.spool(), owner: "replica".into(), max_bytes: 1_000_000, max_queued: 3, limits: InputLimits::default() };
         Uploads::new(options, writer, self.store.clone(), self.clock.clone(), self.ids.clone())
     }
 
@@ -280,7 +280,7 @@ async fn a_report_that_cannot_be_kept_fails_its_job_and_the_next_is_carried_out(
     let market = Market::open().await;
     let (jobs, writer) = (Arc::new(Narrow(market.store.clone())), market.store.clone());
     let options =
-        UploadOptions { dir: market.spool(), owner: "replica".into(), max_bytes: 1_000_000, max_queued: 3 };
+        UploadOptions { dir: market.spool(), owner: "replica".into(), max_bytes: 1_000_000, max_queued: 3, limits: InputLimits::default() };
     let uploads = Uploads::new(options, writer, jobs, market.clock.clone(), market.ids.clone());
     let shutdown = CancellationToken::new();
     let worker = tokio::spawn(uploads.clone().run(shutdown.clone()));
@@ -417,7 +417,7 @@ async fn a_start_removes_what_a_crash_left_and_fails_what_cannot_go_on() {
 async fn a_job_of_another_replica_is_left_to_it() {
     let market = Market::open().await;
     let options =
-        UploadOptions { dir: market.dir.path().join("other"), owner: "other".into(), max_bytes: 1000, max_queued: 1 };
+        UploadOptions { dir: market.dir.path().join("other"), owner: "other".into(), max_bytes: 1000, max_queued: 1, limits: InputLimits::default() };
     let other =
         Uploads::new(options, market.store.clone(), market.store.clone(), market.clock.clone(), market.ids.clone());
     let theirs = other.submit(body(line("A")), ndjson()).await.unwrap().id;
