@@ -40,8 +40,16 @@ where
     if let Standing::Settled(judged) = judge(seen.as_ref(), &claim).map_err(StoreError::from)? {
         return judged;
     }
-    if let Some(judged) = take(&writers, limit, claim.clone()).await? {
-        return judged;
+    match take(&writers, limit, claim.clone()).await {
+        Ok(None) => {}
+        Ok(Some(judged)) => return judged,
+        Err(error) => {
+            // The claim may stand although its answer was lost; nobody but this request has its token.
+            if matches!(error, StoreError::Unavailable(_) | StoreError::Timeout(_)) {
+                tokio::spawn(async move { release(&writers, limit, claim).await });
+            }
+            return Err(error.into());
+        }
     }
     let result = carry_out(&writers, limit, request, Some(claim.clone())).await;
     match &result {
