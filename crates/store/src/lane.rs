@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use haat_catalog::ports::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Database, Pool};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::fault::Fault;
@@ -49,6 +49,8 @@ pub(crate) struct Lane<DB: Database> {
     pool: Pool<DB>,
     /// One permit per connection. Waiting for one is cancel-safe, waiting inside the pool is not.
     permits: Arc<Semaphore>,
+    /// Where this lane may not use all of them: as many permits as it may.
+    share: Option<Arc<Semaphore>>,
     acquire_timeout: Duration,
     begin: &'static str,
     before_commit: Option<CommitHook>,
@@ -59,6 +61,7 @@ impl<DB: Database> Clone for Lane<DB> {
         Self {
             pool: self.pool.clone(),
             permits: Arc::clone(&self.permits),
+            share: self.share.clone(),
             acquire_timeout: self.acquire_timeout,
             begin: self.begin,
             before_commit: self.before_commit.clone(),
@@ -75,7 +78,15 @@ impl<DB: Database> Lane<DB> {
         before_commit: Option<CommitHook>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(pool.options().get_max_connections() as usize));
-        Self { pool, permits, acquire_timeout, begin, before_commit }
+        Self { pool, permits, share: None, acquire_timeout, begin, before_commit }
+    }
+
+    /// A lane over the same connections that never holds the last `left` of them (but may always hold one): what waits in
+    /// it for locks leaves the others something to work with.
+    pub(crate) fn leaving(&self, left: u32) -> Self {
+        let all = self.pool.options().get_max_connections();
+        let share = all.saturating_sub(left).max(1);
+        Self { share: Some(Arc::new(Semaphore::new(share as usize))), ..self.clone() }
     }
 
     /// Closes all connections once they are free.
@@ -113,7 +124,7 @@ impl<DB: Database> Lane<DB> {
         T: Send + 'static,
         F: for<'c> Fn(&'c mut DB::Connection) -> BoxFuture<'c, Answer<T>> + Send + Sync + 'static,
     {
-        let permit = timeout(self.acquire_timeout, Arc::clone(&self.permits).acquire_owned())
+        let permit = timeout(self.acquire_timeout, self.permit())
             .await
             .map_err(|_| StoreError::Timeout(format!("no connection was free within {:?}", self.acquire_timeout)))?
             .map_err(|_| StoreError::Unavailable("the store is closed".into()))?;
@@ -125,6 +136,16 @@ impl<DB: Database> Lane<DB> {
             drop(permit);
         });
         result.await.unwrap_or_else(|_| Err(StoreError::Internal("the task of a transaction ended early".into())))
+    }
+
+    /// The right to one connection.
+    async fn permit(&self) -> Result<Permit, AcquireError> {
+        // The share first: who waits for it must not keep a connection from the others.
+        let share = match &self.share {
+            Some(share) => Some(Arc::clone(share).acquire_owned().await?),
+            None => None,
+        };
+        Ok(Permit { _connection: Arc::clone(&self.permits).acquire_owned().await?, _share: share })
     }
 
     async fn attempts<T, F>(&self, limit: Duration, work: F, answer: oneshot::Sender<Result<T, StoreError>>)
@@ -158,6 +179,12 @@ impl<DB: Database> Lane<DB> {
             }
         }
     }
+}
+
+/// The right to one connection, given back when it is dropped.
+struct Permit {
+    _connection: OwnedSemaphorePermit,
+    _share: Option<OwnedSemaphorePermit>,
 }
 
 /// Runs `work` between `begin` and commit or rollback.
