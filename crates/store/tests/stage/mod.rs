@@ -1,6 +1,8 @@
 //! What the store's tests stand on: an empty, migrated store of either kind.
 #![allow(dead_code, reason = "every test program uses its own part")]
 
+pub mod proxy;
+
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
