@@ -51,6 +51,7 @@ where
             return Err(error.into());
         }
     }
+    writers.claimed().await;
     let result = carry_out(&writers, limit, request, Some(claim.clone())).await;
     match &result {
         Ok(_) => {}

@@ -26,8 +26,17 @@ use crate::fault::Fault;
 /// What an attempt gives.
 pub(crate) type Answer<T> = Result<T, Fault>;
 
-/// Called between the last statement of a writing transaction and its commit; tests slow transactions down there.
-pub type CommitHook = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+/// Awaited at a place where tests hold the store back.
+pub type Hook = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// The places where tests hold the store back; none outside of tests.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// Between the last statement of a writing transaction and its commit.
+    pub before_commit: Option<Hook>,
+    /// Between a request's claim on its idempotency key and its effect.
+    pub claimed: Option<Hook>,
+}
 
 /// How work inside a transaction wants it to end.
 pub(crate) enum Verdict<T> {
@@ -53,7 +62,7 @@ pub(crate) struct Lane<DB: Database> {
     share: Option<Arc<Semaphore>>,
     acquire_timeout: Duration,
     begin: &'static str,
-    before_commit: Option<CommitHook>,
+    hooks: Hooks,
 }
 
 impl<DB: Database> Clone for Lane<DB> {
@@ -64,7 +73,7 @@ impl<DB: Database> Clone for Lane<DB> {
             share: self.share.clone(),
             acquire_timeout: self.acquire_timeout,
             begin: self.begin,
-            before_commit: self.before_commit.clone(),
+            hooks: self.hooks.clone(),
         }
     }
 }
@@ -75,10 +84,10 @@ impl<DB: Database> Lane<DB> {
         pool: Pool<DB>,
         acquire_timeout: Duration,
         begin: &'static str,
-        before_commit: Option<CommitHook>,
+        hooks: Hooks,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(pool.options().get_max_connections() as usize));
-        Self { pool, permits, share: None, acquire_timeout, begin, before_commit }
+        Self { pool, permits, share: None, acquire_timeout, begin, hooks }
     }
 
     /// A lane over the same connections that never holds the last `left` of them (but may always hold one): what waits in
@@ -87,6 +96,13 @@ impl<DB: Database> Lane<DB> {
         let all = self.pool.options().get_max_connections();
         let share = all.saturating_sub(left).max(1);
         Self { share: Some(Arc::new(Semaphore::new(share as usize))), ..self.clone() }
+    }
+
+    /// A request of this lane has claimed its key.
+    pub(crate) async fn claimed(&self) {
+        if let Some(hook) = &self.hooks.claimed {
+            hook().await;
+        }
     }
 
     /// Closes all connections once they are free.
@@ -110,7 +126,7 @@ impl<DB: Database> Lane<DB> {
         T: Send + 'static,
         F: for<'c> Fn(&'c mut DB::Connection) -> BoxFuture<'c, Answer<Verdict<T>>> + Send + Sync + 'static,
     {
-        let (begin, before_commit) = (self.begin, self.before_commit.clone());
+        let (begin, before_commit) = (self.begin, self.hooks.before_commit.clone());
         let work = Arc::new(work);
         self.in_own_task(limit, move |conn| {
             let (work, before_commit) = (Arc::clone(&work), before_commit.clone());
@@ -191,7 +207,7 @@ struct Permit {
 async fn in_transaction<DB: Database, T>(
     conn: &mut DB::Connection,
     begin: &'static str,
-    before_commit: Option<&CommitHook>,
+    before_commit: Option<&Hook>,
     work: &(impl for<'c> Fn(&'c mut DB::Connection) -> BoxFuture<'c, Answer<Verdict<T>>> + Sync + ?Sized),
 ) -> Answer<T> {
     let mut transaction = conn.begin_with(begin).await?;

@@ -89,15 +89,15 @@ pub fn migrations(options: &StoreOptions) -> Vec<String> {
 /// # Errors
 /// When it cannot be reached, refuses the user, or its certificate is not the right one.
 pub async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
-    open_hooked(options, None).await
+    open_hooked(options, lane::Hooks::default()).await
 }
 
 async fn open_hooked(
     options: &StoreOptions,
-    before_commit: Option<lane::CommitHook>,
+    hooks: lane::Hooks,
 ) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match options {
-        StoreOptions::Sqlite(options) => Arc::new(store::SqlStore(sqlite::Sqlite::open(options, before_commit).await?)),
-        StoreOptions::MySql(options) => Arc::new(store::SqlStore(mysql::MySql::open(options, before_commit).await?)),
+        StoreOptions::Sqlite(options) => Arc::new(store::SqlStore(sqlite::Sqlite::open(options, hooks).await?)),
+        StoreOptions::MySql(options) => Arc::new(store::SqlStore(mysql::MySql::open(options, hooks).await?)),
     })
 }

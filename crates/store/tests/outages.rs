@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use haat_catalog::ports::StoreError;
 use haat_catalog::write::{Effect, WriteError, WriteRequest};
 use haat_store::{MySqlOptions, StoreOptions, open};
-use haat_testkit::conformance::{after_noon, create, draft, key, put};
+use haat_testkit::conformance::{create, draft, key, put};
 use haat_testkit::servers::MariaDb;
 use stage::proxy::Proxy;
 use stage::{Stage, mysql_options};
@@ -107,27 +107,6 @@ async fn a_restarted_server_is_not_even_noticed_by_the_next_call() {
     busy.join_all().await;
     server.restart();
     stage.done(create(draft("A", "a"), 1)).await;
-}
-
-/// A server that died left a claim behind; it runs out, and the request is then carried out.
-#[tokio::test]
-async fn a_claim_left_behind_runs_out() {
-    let stage = stage::mysql().await;
-    let left = after_noon(0).as_millis();
-    stage.database.as_ref().unwrap().execute(&format!(
-        "INSERT INTO idempotency_keys (scope, idem_key, request_hash, token, lease_until, used_at)
-         VALUES ('tester', 'k', X'01010101010101010101010101010101', 42, {}, {left})",
-        left + 60_000
-    ));
-    let at = |seconds| {
-        let mut request = put(draft("A", "a"), 1);
-        (request.idempotency, request.now) = (key("k", 1), after_noon(seconds));
-        request
-    };
-    assert!(matches!(stage.refused(at(59)).await, WriteError::KeyInFlight));
-    let receipt = stage.done(at(60)).await;
-    assert_eq!((receipt.effect, receipt.replayed), (Effect::Created, false));
-    assert!(stage.done(at(61)).await.replayed);
 }
 
 /// A store behind a proxy, on a database of the shared server.

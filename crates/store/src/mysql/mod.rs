@@ -27,7 +27,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, query, query_sc
 
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
-use crate::lane::{Answer, CommitHook, Lane};
+use crate::lane::{Answer, Hooks, Lane};
 use crate::options::{MySqlOptions, MySqlTls};
 use crate::store::{Backend, not_among};
 
@@ -52,7 +52,7 @@ pub(crate) struct MySql {
 }
 
 impl MySql {
-    pub(crate) async fn open(options: &MySqlOptions, hook: Option<CommitHook>) -> Result<Self, StoreError> {
+    pub(crate) async fn open(options: &MySqlOptions, hooks: Hooks) -> Result<Self, StoreError> {
         let session = session_settings(options.query_timeout);
         let ping_limit = PING_LIMIT.min(options.acquire_timeout / 2);
         let pool = MySqlPoolOptions::new()
@@ -81,7 +81,7 @@ impl MySql {
         let connect = connection(options)?;
         knock(&connect, options).await?;
         let pool = pool.connect_with(connect).await.map_err(|e| cannot_connect(options, e))?;
-        let readers = Lane::new(pool, options.acquire_timeout, "BEGIN", hook);
+        let readers = Lane::new(pool, options.acquire_timeout, "BEGIN", hooks);
         let writers = readers.leaving((options.max_connections / LEFT_BY_WRITERS).max(1));
         Ok(Self { readers, writers, limit: options.query_timeout, connections: options.max_connections })
     }

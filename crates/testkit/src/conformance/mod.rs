@@ -12,6 +12,7 @@
 
 pub mod batches;
 pub mod compaction;
+mod gates;
 pub mod jobs;
 pub mod keys;
 pub mod log;
@@ -27,7 +28,8 @@ use haat_catalog::write::{
 };
 use haat_catalog::{Change, ChangePage, Draft, Product, ProductId, Seq, Sku, Timestamp};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+
+pub use gates::{Gate, Queue};
 
 use crate::clock::test_id;
 
@@ -55,6 +57,7 @@ macro_rules! store_conformance {
                 the_same_request_twice_has_one_effect_and_one_answer, a_replay_tells_what_was_answered_then,
                 a_key_serves_one_request_only, keys_of_different_scopes_never_meet, a_failed_request_frees_its_key,
                 a_twin_in_flight_is_told_so, a_claim_of_a_dead_server_runs_out,
+                whose_claim_was_taken_over_has_no_effect,
                 of_many_twins_at_once_one_has_an_effect, a_no_op_keeps_its_receipt, old_keys_are_forgotten,
             ]
             batches [
@@ -72,7 +75,8 @@ macro_rules! store_conformance {
             compaction [
                 the_newest_change_of_every_product_stays, the_newest_places_are_left_alone,
                 compaction_stays_behind_followers, followers_not_heard_of_are_not_waited_for,
-                old_deletions_go_and_raise_the_floor, compacting_twice_does_nothing_more,
+                old_deletions_go_and_raise_the_floor, a_place_ahead_of_the_log_is_refused,
+                compacting_twice_does_nothing_more,
                 a_product_changed_often_costs_one_row, compaction_and_writers_do_not_disturb_each_other,
             ]
             jobs [
@@ -111,67 +115,8 @@ pub struct Subject {
     pub jobs: Arc<dyn ImportJobs>,
     /// Stands between the last statement of every writing transaction and its commit.
     pub gate: Gate,
-}
-
-/// Holds transactions back before their commit while it is closed.
-#[derive(Clone)]
-pub struct Gate {
-    /// How many may still pass.
-    admits: watch::Sender<u64>,
-    waiting: watch::Sender<usize>,
-}
-
-impl Default for Gate {
-    /// An open gate.
-    fn default() -> Self {
-        Self { admits: watch::Sender::new(u64::MAX), waiting: watch::Sender::new(0) }
-    }
-}
-
-impl Gate {
-    /// Holds back who comes from now on.
-    pub fn close(&self) {
-        self.admits.send_replace(0);
-    }
-
-    /// Lets everybody go.
-    pub fn open(&self) {
-        self.admits.send_replace(u64::MAX);
-    }
-
-    /// Lets one through a closed gate, and waits until it is through.
-    pub async fn let_one_pass(&self) {
-        self.admits.send_modify(|n| *n += 1);
-        let _ = self.admits.subscribe().wait_for(|n| *n == 0).await;
-    }
-
-    /// What the store awaits before a commit.
-    pub async fn pass(&self) {
-        self.waiting.send_modify(|n| *n += 1);
-        let mut admits = self.admits.subscribe();
-        loop {
-            let _ = admits.wait_for(|n| *n > 0).await;
-            let admitted = self.admits.send_if_modified(|n| {
-                let admitted = *n > 0;
-                if admitted {
-                    // Counted out before it counts as admitted, so that nobody takes it for still waiting.
-                    self.waiting.send_modify(|waiting| *waiting -= 1);
-                }
-                if *n != u64::MAX {
-                    *n = n.saturating_sub(1);
-                }
-                admitted
-            });
-            if admitted {
-                return;
-            }
-        }
-    }
-
-    /// Waits until a transaction stands at the closed gate.
-    pub async fn someone_waits(&self) {
-        let _ = self.waiting.subscribe().wait_for(|n| *n > 0).await;
-    }
+    /// Stands between a request's claim on its idempotency key and its effect.
+    pub claimed: Queue,
 }
 
 /// Milliseconds of the moment at which the promises play.
