@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use haat_catalog::invalid::Invalid;
 use haat_catalog::ports::StoreError;
+use haat_catalog::product::limits;
 use haat_catalog::write::{Decision, Effect, Receipt, WriteError, WriteRequest, decide};
 use haat_catalog::{ChangeOp, Draft, Product, ProductId, Seq, Timestamp};
 
@@ -13,10 +14,6 @@ use crate::fault::Fault;
 use crate::idempotency;
 use crate::lane::{Answer, Lane, Verdict};
 use crate::sql::{Claim, LockedRow, LogRow, NewRow, Sql, place, product_id, unsigned};
-
-/// The longest JSON of a product. Far above what the API lets in, below every limit of the databases: MySQL's
-/// MEDIUMTEXT (16 MiB) and its smallest usual `max_allowed_packet`.
-pub(crate) const MAX_DOCUMENT_BYTES: usize = 4 << 20;
 
 /// How an attempt ends when the database did its part: with a receipt, or refused by the rules.
 pub(crate) type Judged = Result<Receipt, WriteError>;
@@ -170,11 +167,11 @@ pub(crate) async fn last_versions<C: Sql>(conn: &mut C, ids: &[ProductId]) -> An
 /// The row of a product; `hash` where it is known already.
 ///
 /// # Errors
-/// When its JSON is longer than [`MAX_DOCUMENT_BYTES`].
+/// When its JSON is longer than [`limits::DOCUMENT_BYTES`].
 pub(crate) fn new_row(product: &Product, hash: Option<[u8; 16]>) -> Result<NewRow, Invalid> {
     let json = product.to_json();
-    if json.len() > MAX_DOCUMENT_BYTES {
-        let detail = format!("the product's JSON is {} bytes long, more than {MAX_DOCUMENT_BYTES}", json.len());
+    if json.len() > limits::DOCUMENT_BYTES {
+        let detail = format!("the product's JSON is {} bytes long, more than {}", json.len(), limits::DOCUMENT_BYTES);
         return Err(Invalid::one("", detail));
     }
     let document = String::from_utf8(json).map_err(|_| Invalid::one("", "is no UTF-8"))?;

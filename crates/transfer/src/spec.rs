@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use haat_catalog::ports::{ImportCounts, RecordError};
+use haat_catalog::product::limits;
 use serde::{Deserialize, Serialize};
 
 use crate::brief::{NAME_BYTES, brief};
@@ -10,8 +11,9 @@ use crate::format::Format;
 use crate::mapping::CsvMapping;
 
 /// The longest record (a line of NDJSON, a row of CSV) in bytes. A longer one is an error of that record and is
-/// skipped without ever being held.
-pub const MAX_RECORD_BYTES: usize = 1024 * 1024;
+/// skipped without ever being held. Every product that may be stored fits: CSV writes its JSON with each double quote
+/// twice.
+pub const MAX_RECORD_BYTES: usize = 2 * limits::DOCUMENT_BYTES + 64 * 1024;
 
 /// How many errors a report keeps; the rest are only counted.
 pub const KEPT_ERRORS: usize = 1000;

@@ -48,9 +48,10 @@ async fn records_that_the_store_refuses_count_as_errors_with_their_line() {
     let market = Market::open().await;
     let id = "019b0000-0000-7000-8000-000000000001";
     let with_id = |sku: &str| line(sku).replace("{\"sku\"", &format!("{{\"id\":\"{id}\",\"sku\""));
-    let input = [with_id("A"), line("B"), with_id("C"), line("D")].concat();
+    market.import(ndjson(), with_id("A")).await.unwrap();
+    let input = [line("A"), line("B"), with_id("C"), line("D")].concat();
     let report = market.import(ImportSpec { max_errors: 0, ..ndjson() }, input).await.unwrap();
-    assert_eq!(report.counts, counts(4, 3, 0, 0, 1));
+    assert_eq!(report.counts, counts(4, 2, 0, 1, 1));
     assert_eq!(errors(&report), [format!("3 /id: the id {id} belongs to another product")]);
     assert_eq!(report.cause, Some(StopCause::TooManyErrors));
 }
@@ -106,6 +107,20 @@ async fn a_dry_run_tells_what_would_happen_and_writes_nothing() {
     assert_eq!(market.products().await, before);
     let real = market.import(ndjson(), input).await.unwrap();
     assert_eq!((real.counts, real.errors), (report.counts, report.errors));
+}
+
+#[tokio::test]
+async fn a_dry_run_foresees_ids_that_repeat_however_far_apart() {
+    let market = Market::open().await;
+    let id = "019b0000-0000-7000-8000-000000000001";
+    let with_id = |sku: &str| line(sku).replace("{\"sku\"", &format!("{{\"id\":\"{id}\",\"sku\""));
+    let input = [with_id("A"), lines(0..10), with_id("C")].concat();
+    let spec = ImportSpec { batch: 3, ..ndjson() };
+    let dry = market.import(ImportSpec { dry_run: true, ..spec.clone() }, input.clone()).await.unwrap();
+    assert_eq!(dry.counts, counts(12, 11, 0, 0, 1));
+    assert_eq!(errors(&dry), [format!("12 /id: the id {id} is already on line 1 of this input")]);
+    let real = market.import(spec, input).await.unwrap();
+    assert_eq!((real.counts, real.errors), (dry.counts, dry.errors));
 }
 
 #[tokio::test]

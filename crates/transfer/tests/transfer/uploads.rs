@@ -182,6 +182,24 @@ async fn errors_that_a_crash_kept_from_being_saved_are_found_again() {
 }
 
 #[tokio::test]
+async fn an_import_that_had_too_many_errors_when_its_server_died_does_not_go_on() {
+    let market = Market::open().await;
+    let uploads = market.uploads(market.store.clone());
+    let spec = ImportSpec { max_errors: 1, batch: 2, ..ndjson() };
+    let mut job = uploads.submit(body("{}\n".repeat(2) + &lines(0..4)), spec).await.unwrap();
+    // As after a crash between the batch with the second error and the end of the job.
+    job.state = JobState::Running;
+    job.counts = counts(2, 0, 0, 0, 2);
+    market.store.save_job(&job).await.unwrap();
+    let server = market.serve(market.store.clone());
+    let job = finished(&server.uploads, job.id).await;
+    assert_eq!((job.state, job.counts), (JobState::Failed, counts(2, 0, 0, 0, 2)));
+    assert_eq!(job.message.as_deref(), Some("more than 1 records were refused"));
+    assert_eq!(market.store.count().await.unwrap(), 0);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_not_counted_twice() {
     let market = Market::open().await;
     let lost = StoreError::Timeout("no answer".into());
