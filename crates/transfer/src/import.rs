@@ -104,6 +104,11 @@ impl<'a> Run<'a> {
 
     pub(crate) async fn carry_out(mut self, input: Box<dyn Read + Send>) -> Result<ImportReport, ImportError> {
         let begun = Instant::now();
+        if let Some(Stop { cause, why }) = self.too_many_errors() {
+            // A job may be resumed behind the very batch that had one error too many.
+            let Self { counts, errors, .. } = self;
+            return Ok(ImportReport { counts, errors, stopped: Some(why), cause: Some(cause), elapsed: Duration::ZERO });
+        }
         let mut messages = reader::spawn(input, self.spec, Arc::clone(&self.ids), self.counts.records)
             .map_err(|e| ImportError::Internal(format!("no thread to read the input: {e}")))?;
         let stop = loop {
@@ -161,14 +166,18 @@ impl<'a> Run<'a> {
         self.remember(errors);
         (self.observe)(&self.counts, consumed);
         self.save(checkpointed, news).await;
-        if self.counts.failed > self.spec.max_errors {
-            let why = match self.spec.max_errors {
-                0 => "a record was refused, and not one may be".to_owned(),
-                most => format!("more than {most} records were refused"),
-            };
-            return Err(Stop { cause: StopCause::TooManyErrors, why });
+        self.too_many_errors().map_or(Ok(()), Err)
+    }
+
+    fn too_many_errors(&self) -> Option<Stop> {
+        if self.counts.failed <= self.spec.max_errors {
+            return None;
         }
-        Ok(())
+        let why = match self.spec.max_errors {
+            0 => "a record was refused, and not one may be".to_owned(),
+            most => format!("more than {most} records were refused"),
+        };
+        Some(Stop { cause: StopCause::TooManyErrors, why })
     }
 
     fn count(&mut self, outcomes: Vec<BatchOutcome>, lines: &[u64], errors: &mut Vec<RecordError>) {

@@ -209,6 +209,10 @@ impl<'a> Gatherer<'a> {
             None => Ok(draft),
             Some(first) => Err(vec![self.repeated_sku(draft.sku.as_str(), line, first)]),
         });
+        let draft = draft.and_then(|draft| match draft.id.and_then(|id| self.seen.id(&id, line)) {
+            None => Ok(draft),
+            Some(first) => Err(vec![self.repeated_id(&draft, line, first)]),
+        });
         let draft = draft.map_err(|errors| errors.into_iter().map(brief::error).collect::<Vec<_>>());
         let skipped = self.skip > 0;
         self.skip = self.skip.saturating_sub(1);
@@ -241,8 +245,19 @@ impl<'a> Gatherer<'a> {
     }
 
     fn repeated_sku(&self, sku: &str, line: u64, first: u64) -> RecordError {
-        let pointer = self.places.as_ref().map_or_else(|| "/sku".to_owned(), |places| places.name("/sku"));
-        RecordError { line, pointer, detail: format!("the sku '{sku}' is already on line {first} of this input") }
+        let detail = format!("the sku '{sku}' is already on line {first} of this input");
+        RecordError { line, pointer: self.place("/sku"), detail }
+    }
+
+    /// Told here and not left to the store, so that a dry run, which writes nothing, tells the same.
+    fn repeated_id(&self, draft: &Draft, line: u64, first: u64) -> RecordError {
+        let id = draft.id.map(|id| id.to_string()).unwrap_or_default();
+        let detail = format!("the id {id} is already on line {first} of this input");
+        RecordError { line, pointer: self.place("/id"), detail }
+    }
+
+    fn place(&self, pointer: &str) -> String {
+        self.places.as_ref().map_or_else(|| pointer.to_owned(), |places| places.name(pointer))
     }
 
     fn is_full(&self) -> bool {
