@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::change::{ChangePage, Resume, Seq};
 use crate::page::{Page, Suggestions};
-use crate::product::{ProductId, ProductKey, Sku};
+use crate::product::{ProductId, ProductKey, Sku, etag_of};
 use crate::query::Query;
 use crate::time::Timestamp;
 use crate::write::{BatchError, BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
@@ -68,6 +68,16 @@ pub struct StoredProduct {
     pub version: u64,
     /// Its JSON ([`crate::Product::to_json`]).
     pub document: Bytes,
+}
+
+impl StoredProduct {
+    /// Its entity tag.
+    ///
+    /// # Errors
+    /// When its JSON is no product's.
+    pub fn etag(&self) -> Result<String, StoreError> {
+        etag_of(&self.document).ok_or_else(|| StoreError::Corrupt(format!("the document of the product {}", self.id)))
+    }
 }
 
 /// Reads products, one by one or all of them in order of id.

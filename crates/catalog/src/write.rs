@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::change::Seq;
 use crate::invalid::{Invalid, Violation};
 use crate::ports::{ImportJob, StoreError};
-use crate::product::{Draft, Product, ProductId, ProductKey, Sku, etag, patch::merge_patch};
+use crate::product::{Draft, Product, ProductId, ProductKey, Sku, etag_of, patch::merge_patch};
 use crate::time::Timestamp;
 
 /// What to do.
@@ -119,9 +119,9 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The product's entity tag.
-    pub fn etag(&self) -> String {
-        etag(self.id, self.version)
+    /// The product's entity tag; `None` when it is gone.
+    pub fn etag(&self) -> Option<String> {
+        self.document.as_deref().and_then(etag_of)
     }
 }
 

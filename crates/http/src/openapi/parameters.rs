@@ -93,7 +93,7 @@ pub(crate) struct ListingParameters {
 #[into_params(parameter_in = Header)]
 pub(crate) struct ReadHeaders {
     /// Entity tags that the client has, or `*`: 304 when one matches.
-    #[param(required = false, rename = "If-None-Match", example = "\"9a0ba0752cfe043f-1\"")]
+    #[param(required = false, rename = "If-None-Match", example = "\"9a0ba0752cfe043f-1-19b7ce4ac88\"")]
     if_none_match: String,
 }
 

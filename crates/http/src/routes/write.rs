@@ -226,8 +226,8 @@ fn written(receipt: &Receipt) -> Response {
     };
     let headers = response.headers_mut();
     headers.insert(HAAT_SEQ, HeaderValue::from(receipt.seq.0));
-    if receipt.effect != Effect::Deleted
-        && let Ok(tag) = HeaderValue::from_str(&receipt.etag())
+    if let Some(tag) = receipt.etag()
+        && let Ok(tag) = HeaderValue::from_str(&tag)
     {
         headers.insert(header::ETAG, tag);
     }
@@ -262,7 +262,10 @@ mod tests {
             sku: Sku::new("A/1").unwrap(),
             version: 3,
             seq: Seq(9),
-            document: Some(Bytes::from_static(b"{}")),
+            document: (effect != Effect::Deleted).then(|| {
+                let id = "019aa000-0000-7000-8000-000000000001";
+                json!({"id": id, "version": 3, "updated_at": "2026-01-02T03:04:05Z"}).to_string().into()
+            }),
             replayed: false,
         }
     }

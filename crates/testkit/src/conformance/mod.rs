@@ -49,6 +49,7 @@ macro_rules! store_conformance {
                 put_creates_then_replaces, putting_the_same_again_changes_nothing, patch_changes_what_it_names,
                 a_patch_that_makes_no_valid_product_writes_nothing, delete_removes_and_a_second_delete_finds_nothing,
                 an_id_brought_back_never_repeats_an_entity_tag,
+                an_id_brought_back_after_it_was_forgotten_has_another_entity_tag,
                 if_match_admits_the_current_version_alone, if_none_match_admits_only_new_products,
                 of_concurrent_updates_from_one_version_exactly_one_wins, no_concurrent_update_is_lost,
                 a_document_too_long_for_the_database_is_refused,
