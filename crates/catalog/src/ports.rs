@@ -132,7 +132,7 @@ pub struct Compaction {
     pub keep_newest: u64,
     /// Deletions before this moment are forgotten.
     pub deletions_before: Timestamp,
-    /// Followers not heard of since this moment no longer hold back the compaction.
+    /// Followers not heard of since this moment no longer hold back the compaction, and are forgotten.
     pub followers_since: Timestamp,
 }
 
@@ -170,6 +170,8 @@ pub enum JobState {
     Done,
     /// Stopped before the end; `message` says why.
     Failed,
+    /// Stopped by whoever sent it; what is counted is done.
+    Cancelled,
 }
 
 impl JobState {
@@ -177,7 +179,7 @@ impl JobState {
     pub fn is_final(self) -> bool {
         match self {
             Self::Queued | Self::Running => false,
-            Self::Done | Self::Failed => true,
+            Self::Done | Self::Failed | Self::Cancelled => true,
         }
     }
 }
@@ -238,11 +240,18 @@ pub trait ImportJobs: Send + Sync {
     async fn create_job(&self, job: &ImportJob) -> Result<(), StoreError>;
     /// The job of that id.
     async fn job(&self, id: Uuid) -> Result<Option<ImportJob>, StoreError>;
-    /// Writes state, counts, errors and message of a job; tells whether the job is there.
+    /// Writes state, counts, errors and message of a job that is unfinished; tells whether there is such a job. One that
+    /// was ended (by whoever cancelled it, say) stays as it is.
     async fn save_job(&self, job: &ImportJob) -> Result<bool, StoreError>;
     /// The jobs of a replica that are queued or running, oldest first. One whose row cannot be read is left out (and
     /// logged), so that it does not stand in the way of the others.
     async fn unfinished_jobs(&self, owner: &str) -> Result<Vec<ImportJob>, StoreError>;
+    /// Cancels a job: no batch of it is written from now on. Gives where it stands now, which is
+    /// [`JobState::Cancelled`] unless it had ended before; `None` when there is no such job.
+    async fn cancel_job(&self, id: Uuid, now: Timestamp) -> Result<Option<JobState>, StoreError>;
+    /// Fails unfinished jobs that have not moved since `since` and whose owners have not told since then how far they
+    /// follow the change log: these will not come back to carry them out. Gives their number.
+    async fn fail_abandoned_jobs(&self, since: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
     /// Forgets finished jobs last moved before `before`.
     async fn prune_jobs(&self, before: Timestamp) -> Result<u64, StoreError>;
 }

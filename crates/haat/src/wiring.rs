@@ -255,10 +255,7 @@ fn uploads(config: &Config, data: &DataDir, store: &Arc<dyn Store>, world: &Worl
         owner,
         max_bytes: config.imports.max_size.get(),
         max_queued: config.imports.max_queued,
-        limits: InputLimits {
-            records: config.imports.max_records,
-            unpacked_bytes: config.imports.max_unpacked.get(),
-        },
+        limits: InputLimits { records: config.imports.max_records, unpacked_bytes: config.imports.max_unpacked.get() },
     };
     Uploads::new(options, store.clone(), store.clone(), world.clock.clone(), world.ids.clone())
 }

@@ -9,7 +9,18 @@ use crate::lane::Answer;
 use crate::sql::{JobRow, signed, unsigned};
 
 /// The states in the order of the numbers by which they are kept.
-const STATES: [JobState; 4] = [JobState::Queued, JobState::Running, JobState::Done, JobState::Failed];
+const STATES: [JobState; 5] =
+    [JobState::Queued, JobState::Running, JobState::Done, JobState::Failed, JobState::Cancelled];
+
+/// What is told of a job whose owner has gone for good.
+pub(crate) const ABANDONED: &str =
+    "the server that took the upload in has not been heard of for a long time; send it again";
+
+/// The state of a number.
+pub(crate) fn state(code: i64) -> Answer<JobState> {
+    let state = usize::try_from(code).ok().and_then(|at| STATES.get(at));
+    state.copied().ok_or_else(|| Fault::corrupt(format!("an import job in state {code}")))
+}
 
 fn code(state: JobState) -> i64 {
     match state {
@@ -17,6 +28,7 @@ fn code(state: JobState) -> i64 {
         JobState::Running => 1,
         JobState::Done => 2,
         JobState::Failed => 3,
+        JobState::Cancelled => 4,
     }
 }
 
@@ -44,11 +56,10 @@ impl JobRow {
     /// The job of a row.
     pub(crate) fn job(self) -> Answer<ImportJob> {
         let json = |e: serde_json::Error| Fault::corrupt(format!("an import job: {e}"));
-        let state = usize::try_from(self.state).ok().and_then(|at| STATES.get(at));
         Ok(ImportJob {
             id: Uuid::from_slice(&self.id).map_err(|e| Fault::corrupt(format!("an import job's id: {e}")))?,
             owner: self.owner,
-            state: *state.ok_or_else(|| Fault::corrupt(format!("an import job in state {}", self.state)))?,
+            state: state(self.state)?,
             options: serde_json::from_str(&self.options).map_err(json)?,
             counts: ImportCounts {
                 records: unsigned(self.records)?,

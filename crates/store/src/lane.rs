@@ -80,12 +80,7 @@ impl<DB: Database> Clone for Lane<DB> {
 
 impl<DB: Database> Lane<DB> {
     /// A lane over all connections of `pool`, whose transactions begin with the statement `begin`.
-    pub(crate) fn new(
-        pool: Pool<DB>,
-        acquire_timeout: Duration,
-        begin: &'static str,
-        hooks: Hooks,
-    ) -> Self {
+    pub(crate) fn new(pool: Pool<DB>, acquire_timeout: Duration, begin: &'static str, hooks: Hooks) -> Self {
         let permits = Arc::new(Semaphore::new(pool.options().get_max_connections() as usize));
         Self { pool, permits, share: None, acquire_timeout, begin, hooks }
     }

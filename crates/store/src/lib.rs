@@ -92,10 +92,7 @@ pub async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> 
     open_hooked(options, lane::Hooks::default()).await
 }
 
-async fn open_hooked(
-    options: &StoreOptions,
-    hooks: lane::Hooks,
-) -> Result<Arc<dyn Store>, StoreError> {
+async fn open_hooked(options: &StoreOptions, hooks: lane::Hooks) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match options {
         StoreOptions::Sqlite(options) => Arc::new(store::SqlStore(sqlite::Sqlite::open(options, hooks).await?)),
         StoreOptions::MySql(options) => Arc::new(store::SqlStore(mysql::MySql::open(options, hooks).await?)),

@@ -69,6 +69,8 @@ pub(crate) trait CompactionSql: Send {
     fn save_state(&mut self, state: StateRow) -> impl Future<Output = Answer<()>> + Send;
     /// The place of the slowest follower heard of since.
     fn slowest_follower(&mut self, since: i64) -> impl Future<Output = Answer<Option<i64>>> + Send;
+    /// Forgets followers not heard of since before a moment.
+    fn forget_followers(&mut self, before: i64) -> impl Future<Output = Answer<()>> + Send;
     /// For each change in `(from, to]` that has one: the place of the change of the same product before it.
     fn predecessors(&mut self, from: i64, to: i64) -> impl Future<Output = Answer<Vec<i64>>> + Send;
     /// Deletions up to a place and before a moment, the earliest first.
@@ -104,7 +106,7 @@ pub(crate) trait JobSql: Send {
     fn insert_job(&mut self, job: &JobRow) -> impl Future<Output = Answer<()>> + Send;
     /// The one of that id.
     fn find_job(&mut self, id: Uuid) -> impl Future<Output = Answer<Option<JobRow>>> + Send;
-    /// Writes state, counts, errors and message; tells whether the job is there.
+    /// Writes state, counts, errors and message; tells whether the job is there and unfinished.
     fn save_job(&mut self, job: &JobRow) -> impl Future<Output = Answer<bool>> + Send;
     /// Writes the counts: `records` and `failed` as they are, the others on top; tells whether the job is unfinished and
     /// stood at `from` records.
@@ -117,6 +119,12 @@ pub(crate) trait JobSql: Send {
     ) -> impl Future<Output = Answer<bool>> + Send;
     /// Queued and running ones of an owner, oldest first.
     fn unfinished_jobs(&mut self, owner: &str) -> impl Future<Output = Answer<Vec<JobRow>>> + Send;
+    /// Cancels an unfinished one.
+    fn cancel_job(&mut self, id: Uuid, now: i64) -> impl Future<Output = Answer<()>> + Send;
+    /// The number of the state of one.
+    fn job_state(&mut self, id: Uuid) -> impl Future<Output = Answer<Option<i64>>> + Send;
+    /// Fails unfinished ones that neither moved nor have an owner that was heard of since a moment; gives their number.
+    fn fail_abandoned_jobs(&mut self, message: &str, since: i64, now: i64) -> impl Future<Output = Answer<u64>> + Send;
     /// Forgets finished ones last moved before a moment; gives their number.
     fn prune_jobs(&mut self, before: i64) -> impl Future<Output = Answer<u64>> + Send;
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use haat_catalog::ports::{
-    ChangeLog, ChangeLogError, Compacted, Compaction, Health, ImportJob, ImportJobs, ProductReader, ProductWriter,
-    StoreError, StoredProduct,
+    ChangeLog, ChangeLogError, Compacted, Compaction, Health, ImportJob, ImportJobs, JobState, ProductReader,
+    ProductWriter, StoreError, StoredProduct,
 };
 use haat_catalog::product::ProductKey;
 use haat_catalog::write::{BatchError, BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
@@ -191,6 +191,29 @@ impl<B: Backend> ImportJobs for SqlStore<B> {
             .run(self.0.limit(), move |conn| {
                 let owner = owner.clone();
                 Box::pin(async move { Ok(jobs::readable(conn.unfinished_jobs(&owner).await?)) })
+            })
+            .await
+    }
+
+    async fn cancel_job(&self, id: Uuid, now: Timestamp) -> Result<Option<JobState>, StoreError> {
+        self.0
+            .writers()
+            .transact(self.0.limit(), move |conn| {
+                Box::pin(async move {
+                    conn.cancel_job(id, now.as_millis()).await?;
+                    let state = conn.job_state(id).await?.map(jobs::state).transpose()?;
+                    Ok(Verdict::Commit(state))
+                })
+            })
+            .await
+    }
+
+    async fn fail_abandoned_jobs(&self, since: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+        let (since, now) = (since.as_millis(), now.as_millis());
+        self.0
+            .writers()
+            .run(self.0.limit(), move |conn| {
+                Box::pin(async move { conn.fail_abandoned_jobs(jobs::ABANDONED, since, now).await })
             })
             .await
     }

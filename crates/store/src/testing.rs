@@ -13,10 +13,7 @@ pub use crate::statement::{Sample, Statement};
 ///
 /// # Errors
 /// As [`crate::open`].
-pub async fn open_with_hooks(
-    options: &StoreOptions,
-    hooks: Hooks,
-) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open_with_hooks(options: &StoreOptions, hooks: Hooks) -> Result<Arc<dyn Store>, StoreError> {
     crate::open_hooked(options, hooks).await
 }
 

@@ -107,7 +107,13 @@ impl<'a> Run<'a> {
         if let Some(Stop { cause, why }) = self.too_many_errors() {
             // A job may be resumed behind the very batch that had one error too many.
             let Self { counts, errors, .. } = self;
-            return Ok(ImportReport { counts, errors, stopped: Some(why), cause: Some(cause), elapsed: Duration::ZERO });
+            return Ok(ImportReport {
+                counts,
+                errors,
+                stopped: Some(why),
+                cause: Some(cause),
+                elapsed: Duration::ZERO,
+            });
         }
         let mut messages = reader::spawn(input, self.spec, Arc::clone(&self.ids), self.counts.records)
             .map_err(|e| ImportError::Internal(format!("no thread to read the input: {e}")))?;
@@ -165,7 +171,7 @@ impl<'a> Run<'a> {
         let news = !errors.is_empty();
         self.remember(errors);
         (self.observe)(&self.counts, consumed);
-        self.save(checkpointed, news).await;
+        self.save(checkpointed, news).await?;
         self.too_many_errors().map_or(Ok(()), Err)
     }
 
@@ -259,25 +265,29 @@ impl<'a> Run<'a> {
             (Some(checkpoint), Some(job)) if !job.state.is_final() && job.counts.records == checkpoint.records => {
                 Ok(Written::Before(job.counts))
             }
-            _ => {
-                let why = format!("the import was ended after {} records", self.counts.records);
-                Err(Stop { cause: StopCause::Ended, why })
-            }
+            _ => Err(self.ended()),
         }
     }
 
     /// Keeps in the job what its checkpoints do not: errors by line, and all progress of a dry run.
-    async fn save(&mut self, checkpointed: bool, news: bool) {
+    async fn save(&mut self, checkpointed: bool, news: bool) -> Result<(), Stop> {
         let due = news || (!checkpointed && self.saved_at.elapsed() >= SAVE_EVERY);
-        let Some(tracker) = self.tracker.as_mut().filter(|_| due) else { return };
+        let Some(tracker) = self.tracker.as_mut().filter(|_| due) else { return Ok(()) };
         tracker.job.counts = self.counts;
         tracker.job.errors.clone_from(&self.errors);
         tracker.job.updated_at = self.clock.now();
         self.saved_at = Instant::now();
-        if let Err(error) = tracker.jobs.save_job(&tracker.job).await {
+        match tracker.jobs.save_job(&tracker.job).await {
+            Ok(true) => {}
+            Ok(false) => return Err(self.ended()),
             // The next batch with errors, or the end of the import, saves them.
-            tracing::warn!(%error, job = %tracker.job.id, "the errors of an import were not saved");
+            Err(error) => tracing::warn!(%error, job = %tracker.job.id, "the errors of an import were not saved"),
         }
+        Ok(())
+    }
+
+    fn ended(&self) -> Stop {
+        Stop { cause: StopCause::Ended, why: format!("the import was ended after {} records", self.counts.records) }
     }
 }
 

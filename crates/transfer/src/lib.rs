@@ -4,7 +4,7 @@
 //! ([`haat_catalog::Draft::from_json`]) and gathers what it finds into batches; a bounded channel takes them to an
 //! async writer, which hands each to [`haat_catalog::ports::ProductWriter::write_batch`]. Neither half ever holds
 //! more than a few batches. What grows with the input is what is remembered of its skus and ids, so that ones that repeat are found:
-//! at most 56 bytes a record, and the records of an import are bounded ([`InputLimits`]: by default 280 MB for five million).
+//! at most 60 bytes a record, and the records of an import are bounded ([`InputLimits`]: by default 300 MB for five million).
 //!
 //! | module | what |
 //! |---|---|

@@ -54,15 +54,15 @@ pub struct ImportSpec {
 /// How large an input may be, whatever it is packed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InputLimits {
-    /// Records. Skus and ids of all of them are remembered, so that ones that repeat are found: at most 56 bytes for each
-    /// record, 28 where records bring no ids.
+    /// Records. Skus and ids of all of them are remembered, so that ones that repeat are found: at most 60 bytes for each
+    /// record, 30 where records bring no ids.
     pub records: u64,
     /// Bytes of text, unpacked.
     pub unpacked_bytes: u64,
 }
 
 impl Default for InputLimits {
-    /// Five million records (at most 280 MB of memory), of any length.
+    /// Five million records (at most 300 MB of memory), of any length.
     fn default() -> Self {
         Self { records: 5_000_000, unpacked_bytes: u64::MAX }
     }

@@ -145,6 +145,18 @@ pub(crate) struct ImportParameters {
     map: Vec<String>,
 }
 
+/// Parameters of an export.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ExportParameters {
+    /// How the products are written: `ndjson` by default.
+    #[param(required = false, inline)]
+    format: Format,
+    /// Answer a gzip file. Otherwise `Accept-Encoding` decides whether it is compressed on its way.
+    #[param(required = false, inline)]
+    gzip: Boolean,
+}
+
 /// Headers of a write.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]

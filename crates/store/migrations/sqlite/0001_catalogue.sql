@@ -67,7 +67,7 @@ CREATE TABLE idempotency_keys (
 
 CREATE INDEX idempotency_keys_used ON idempotency_keys (used_at);
 
--- Imports sent over HTTP. state: 0 queued, 1 running, 2 done, 3 failed.
+-- Imports sent over HTTP. state: 0 queued, 1 running, 2 done, 3 failed, 4 cancelled.
 CREATE TABLE import_jobs (
     id         BLOB    NOT NULL PRIMARY KEY,
     owner      TEXT    NOT NULL,

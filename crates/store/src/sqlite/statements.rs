@@ -47,6 +47,8 @@ statements! {
         "UPDATE change_log_state SET floor_seq = ?, compacted_seq = ? WHERE id = 1";
     SLOWEST_FOLLOWER [Millis]
         "SELECT MIN(seq) FROM change_followers WHERE seen_at >= ?";
+    FORGET_FOLLOWERS [Millis]
+        "DELETE FROM change_followers WHERE seen_at < ?";
     PREDECESSORS [Seq, Seq]
         "SELECT (SELECT MAX(older.seq) FROM change_log AS older
                  WHERE older.product_id = newer.product_id AND older.seq < newer.seq)
@@ -86,7 +88,16 @@ statements! {
     SAVE_JOB [Number, Number, Number, Number, Number, Number, Text, Text, Millis, Id]
         "UPDATE import_jobs SET state = ?, records = ?, created = ?, updated = ?, unchanged = ?, failed = ?,
                 errors = ?, message = ?, updated_at = ?
-         WHERE id = ?";
+         WHERE id = ? AND state IN (0, 1)";
+    CANCEL_JOB [Millis, Id]
+        "UPDATE import_jobs SET state = 4, updated_at = ? WHERE id = ? AND state IN (0, 1)";
+    JOB_STATE [Id]
+        "SELECT state FROM import_jobs WHERE id = ?";
+    FAIL_ABANDONED_JOBS [Text, Millis, Millis, Millis]
+        "UPDATE import_jobs SET state = 3, message = ?, updated_at = ?
+         WHERE state IN (0, 1) AND updated_at < ?
+               AND NOT EXISTS (SELECT 1 FROM change_followers AS owner
+                               WHERE owner.name = import_jobs.owner AND owner.seen_at >= ?)";
     /// Only from the place where the batch began: a batch whose answer was lost is not counted a second time.
     ADVANCE_JOB [Number, Number, Number, Number, Number, Millis, Id, Number]
         "UPDATE import_jobs SET records = ?, created = created + ?, updated = updated + ?,
@@ -97,7 +108,7 @@ statements! {
                 updated_at
          FROM import_jobs WHERE owner = ? AND state IN (0, 1) ORDER BY created_at, id";
     PRUNE_JOBS [Millis]
-        "DELETE FROM import_jobs WHERE state IN (2, 3) AND updated_at < ?";
+        "DELETE FROM import_jobs WHERE state IN (2, 3, 4) AND updated_at < ?";
 }
 
 /// What a batch needs to know of products that are there.

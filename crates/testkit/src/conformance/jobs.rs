@@ -1,8 +1,8 @@
 //! Import jobs.
 
-use haat_catalog::Timestamp;
 use haat_catalog::ports::{ImportCounts, ImportJob, JobState, RecordError};
 use haat_catalog::write::{BatchError, BatchRequest, Checkpoint};
+use haat_catalog::{Seq, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -117,6 +117,58 @@ pub async fn a_batch_of_an_unknown_job_writes_nothing(s: &Subject) {
     assert_eq!((s.reader.count().await.unwrap(), s.changes().await.len()), (0, 0));
 }
 
+/// Whether it waits or runs: no batch of it is written afterwards, and what its worker still has to say is not heard.
+pub async fn a_cancelled_job_writes_nothing_more_and_stays_cancelled(s: &Subject) {
+    let id = Uuid::from_u128(1);
+    let running = ImportJob { state: JobState::Running, ..job(1, "r", after_noon(0)) };
+    s.jobs.create_job(&running).await.unwrap();
+    let checkpoint = |from| Some(Checkpoint { job: id, from, records: from + 1, failed: 0 });
+    s.batch(BatchRequest { checkpoint: checkpoint(0), ..batch(vec![draft("A", "a")], 1) }).await;
+    assert_eq!(s.jobs.cancel_job(id, after_noon(5)).await.unwrap(), Some(JobState::Cancelled));
+    let late = BatchRequest { checkpoint: checkpoint(1), ..batch(vec![draft("B", "b")], 2) };
+    let error = s.writer.write_batch(late).await.unwrap_err();
+    assert!(matches!(error, BatchError::Moved(Some(job)) if job.state == JobState::Cancelled));
+    assert!(!s.jobs.save_job(&ImportJob { state: JobState::Done, ..running }).await.unwrap());
+    let kept = s.jobs.job(id).await.unwrap().unwrap();
+    assert_eq!((kept.state, kept.counts.created, kept.updated_at), (JobState::Cancelled, 1, after_noon(5)));
+    assert_eq!(s.reader.count().await.unwrap(), 1);
+    assert!(s.jobs.unfinished_jobs("r").await.unwrap().is_empty());
+    assert_eq!(s.jobs.cancel_job(id, after_noon(6)).await.unwrap(), Some(JobState::Cancelled), "once more");
+    s.jobs.create_job(&ImportJob { state: JobState::Done, ..job(2, "r", after_noon(0)) }).await.unwrap();
+    assert_eq!(s.jobs.cancel_job(Uuid::from_u128(2), after_noon(6)).await.unwrap(), Some(JobState::Done), "too late");
+    assert_eq!(s.jobs.cancel_job(Uuid::from_u128(3), after_noon(6)).await.unwrap(), None);
+}
+
+/// A replica that never comes back does not leave its jobs queued for ever; one that is heard of keeps them.
+pub async fn jobs_of_a_replica_that_is_gone_fail(s: &Subject) {
+    s.log.follow("here", Seq(0), after_noon(100)).await.unwrap();
+    s.log.follow("gone", Seq(0), after_noon(10)).await.unwrap();
+    for (n, owner, state, moved) in [
+        (1, "gone", JobState::Queued, 5),
+        (2, "gone", JobState::Running, 20),
+        (3, "gone", JobState::Running, 60),
+        (4, "here", JobState::Queued, 5),
+        (5, "never heard of", JobState::Queued, 5),
+        (6, "gone", JobState::Done, 5),
+    ] {
+        let kept = ImportJob { state, updated_at: after_noon(moved), ..job(n, owner, after_noon(0)) };
+        s.jobs.create_job(&kept).await.unwrap();
+    }
+    assert_eq!(s.jobs.fail_abandoned_jobs(after_noon(50), after_noon(200)).await.unwrap(), 3);
+    for (n, state) in [
+        (1, JobState::Failed),
+        (2, JobState::Failed),
+        (3, JobState::Running),
+        (4, JobState::Queued),
+        (5, JobState::Failed),
+        (6, JobState::Done),
+    ] {
+        let kept = s.jobs.job(Uuid::from_u128(n)).await.unwrap().unwrap();
+        assert_eq!((kept.state, kept.message.is_some()), (state, state == JobState::Failed), "{n}");
+    }
+    assert_eq!(s.jobs.fail_abandoned_jobs(after_noon(50), after_noon(200)).await.unwrap(), 0);
+}
+
 /// Those of one owner, queued or running.
 pub async fn unfinished_jobs_are_given_oldest_first(s: &Subject) {
     let states = [JobState::Running, JobState::Queued, JobState::Done, JobState::Queued, JobState::Failed];
@@ -138,12 +190,13 @@ pub async fn finished_jobs_are_forgotten(s: &Subject) {
         (3, JobState::Running, 10),
         (4, JobState::Queued, 10),
         (5, JobState::Done, 50),
+        (6, JobState::Cancelled, 10),
     ] {
         let kept = ImportJob { state, updated_at: after_noon(moved), ..job(n, "r", after_noon(0)) };
         s.jobs.create_job(&kept).await.unwrap();
     }
-    assert_eq!(s.jobs.prune_jobs(after_noon(50)).await.unwrap(), 2);
-    for (n, there) in [(1, false), (2, false), (3, true), (4, true), (5, true)] {
+    assert_eq!(s.jobs.prune_jobs(after_noon(50)).await.unwrap(), 3);
+    for (n, there) in [(1, false), (2, false), (3, true), (4, true), (5, true), (6, false)] {
         assert_eq!(s.jobs.job(Uuid::from_u128(n)).await.unwrap().is_some(), there, "{n}");
     }
 }

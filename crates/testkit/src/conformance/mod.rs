@@ -83,6 +83,7 @@ macro_rules! store_conformance {
             jobs [
                 a_job_is_kept_as_it_was_given, a_saved_job_moves, a_batch_moves_its_job_in_the_same_transaction,
                 a_batch_of_a_job_is_written_once_however_often_it_is_sent,
+                a_cancelled_job_writes_nothing_more_and_stays_cancelled, jobs_of_a_replica_that_is_gone_fail,
                 a_dry_run_moves_its_job_too, a_batch_of_an_unknown_job_writes_nothing,
                 unfinished_jobs_are_given_oldest_first, finished_jobs_are_forgotten,
             ]

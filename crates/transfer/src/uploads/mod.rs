@@ -141,6 +141,20 @@ impl Uploads {
         keep.await.map_err(|e| UploadError::Io(std::io::Error::other(e)))?
     }
 
+    /// Cancels the job of that id, whichever replica it belongs to: a batch of it that is being written may still be, and
+    /// counts, none after that is. Gives where the job stands now; `None` when there is no such job.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn cancel(&self, id: Uuid) -> Result<Option<JobState>, StoreError> {
+        let state = self.jobs.cancel_job(id, self.clock.now()).await?;
+        if state == Some(JobState::Cancelled) {
+            // Should it be under way, its worker has the file open and notices at its next batch.
+            self.forget_upload(id).await;
+        }
+        Ok(state)
+    }
+
     /// The job of that id, whichever replica it belongs to.
     ///
     /// # Errors

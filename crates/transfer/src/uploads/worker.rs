@@ -16,7 +16,12 @@ use crate::uploads::Uploads;
 
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
+/// How often a worker without work looks for what nobody told it.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
+/// What is told of a job while its records cannot be written.
+const WAITING: &str = "the database does not take the records at the moment (the server's log says why); the import goes \
+                       on by itself, or can be cancelled";
 /// What is told of a job whose report cannot be kept.
 const UNTOLD: &str = "how the import went could not be saved; the server's log says why";
 
@@ -52,8 +57,15 @@ impl Uploads {
             let Some(job) = jobs.into_iter().find(|job| !aside.contains(&job.id)) else {
                 tokio::select! {
                     () = shutdown.cancelled() => return Err(ShutDown),
-                    () = self.wake.notified() => continue,
+                    () = self.wake.notified() => {}
+                    // Another replica may have cancelled a job of this one, whose upload then waits for nothing.
+                    () = tokio::time::sleep(LOOK_AGAIN) => {
+                        if let Err(error) = self.remove_orphans().await {
+                            tracing::warn!(%error, "uploads of no job could not be removed; trying again later");
+                        }
+                    }
                 }
+                continue;
             };
             match self.attempt(job.clone(), shutdown).await? {
                 Attempt::Finished(state, message, report) => {
@@ -65,6 +77,7 @@ impl Uploads {
                 }
                 Attempt::Ended => self.forget_upload(job.id).await,
                 Attempt::Later => {
+                    self.tell_why(job).await;
                     wait(shutdown, delay).await?;
                     delay = LONGEST_DELAY.min(delay * 2);
                 }
@@ -127,6 +140,7 @@ impl Uploads {
             job.errors.clear();
         }
         job.state = JobState::Running;
+        job.message = None;
         job.updated_at = self.clock.now();
         if !self.keep(&job, shutdown).await? {
             return Ok(failed(&job, UNTOLD.to_owned()));
@@ -161,7 +175,16 @@ impl Uploads {
         Ok(true)
     }
 
-    async fn forget_upload(&self, id: Uuid) {
+    /// Says in the job why it does not move, if the database takes that much.
+    async fn tell_why(&self, job: ImportJob) {
+        let Ok(Some(job)) = self.jobs.job(job.id).await else { return };
+        let message = Some(WAITING.to_owned());
+        if let Err(error) = self.jobs.save_job(&ImportJob { message, updated_at: self.clock.now(), ..job }).await {
+            tracing::debug!(%error, "the job cannot be told either");
+        }
+    }
+
+    pub(super) async fn forget_upload(&self, id: Uuid) {
         if let Err(error) = self.spool.remove(id).await {
             tracing::warn!(%error, job = %id, "an upload could not be removed; the next start will");
         }

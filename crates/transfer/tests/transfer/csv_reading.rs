@@ -54,7 +54,11 @@ async fn a_stray_quote_costs_one_row_not_all_up_to_the_next_quote() {
 #[tokio::test]
 async fn a_row_that_is_too_long_is_an_error_and_the_next_one_is_read() {
     let market = Market::open().await;
-    let input = format!("id,title,cost\n1,{},5\n2,b,5\n3,\"{}\n", "x".repeat(2 * MAX_RECORD_BYTES), "4,d,5\n".repeat(MAX_RECORD_BYTES / 5));
+    let input = format!(
+        "id,title,cost\n1,{},5\n2,b,5\n3,\"{}\n",
+        "x".repeat(2 * MAX_RECORD_BYTES),
+        "4,d,5\n".repeat(MAX_RECORD_BYTES / 5)
+    );
     let spec = ImportSpec { max_errors: u64::MAX, ..mapped(RULES) };
     let report = market.import(spec, input).await.unwrap();
     let found = errors(&report);

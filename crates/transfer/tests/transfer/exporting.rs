@@ -72,15 +72,14 @@ async fn the_longest_product_that_can_be_stored_comes_back_from_either_format() 
         product.insert("attributes".into(), attributes.clone().into());
         serde_json::Value::Object(product).to_string() + "\n"
     };
-    for n in 0..200 {
-        attributes.insert(format!("a{n}"), json!(vec![&text; 100]));
-        if product(&attributes).len() > limits::DOCUMENT_BYTES - 300_000 {
-            break;
-        }
+    let room =
+        |attributes: &serde_json::Map<_, _>| limits::DOCUMENT_BYTES.saturating_sub(product(attributes).len() + 2_000);
+    for n in 0..room(&attributes) / 210_000 {
+        attributes.insert(format!("a{n:03}"), json!(vec![&text; 100]));
     }
-    let short = json!("x".repeat(1_000));
-    while product(&attributes).len() < limits::DOCUMENT_BYTES - 3_000 {
-        attributes.insert(format!("b{}", attributes.len()), short.clone());
+    while room(&attributes) > 2_000 {
+        let items = (room(&attributes) / 1_010).min(100);
+        attributes.insert(format!("b{:03}", attributes.len()), json!(vec!["x".repeat(1_000); items]));
     }
     let report = market.import(ndjson(), product(&attributes)).await.unwrap();
     assert_eq!(report.counts, counts(1, 1, 0, 0, 0), "{:?}", report.errors);

@@ -83,10 +83,16 @@ async fn more_records_than_allowed_are_not_read_and_that_is_said() {
 async fn a_small_file_that_unpacks_without_end_is_given_up() {
     let market = Market::open().await;
     let bomb = gzip(&[lines(0..3).as_bytes(), &[b'\n'; 5_000_000]].concat());
-    assert!(bomb.len() < 20_000);
+    assert!(bomb.len() < 100_000);
     let limits = InputLimits { unpacked_bytes: 1_000_000, ..InputLimits::default() };
-    for spec in [ImportSpec { limits, ..ndjson() }, ImportSpec { limits, ..mapped(&["sku=a", "name=b", "price=c:INR"]) }] {
-        let bomb = if spec.mapping.is_some() { gzip(&[b"a,b,c\n".as_slice(), &[b'\n'; 5_000_000]].concat()) } else { bomb.clone() };
+    for spec in
+        [ImportSpec { limits, ..ndjson() }, ImportSpec { limits, ..mapped(&["sku=a", "name=b", "price=c:INR"]) }]
+    {
+        let bomb = if spec.mapping.is_some() {
+            gzip(&[b"a,b,c\n".as_slice(), &[b'\n'; 5_000_000]].concat())
+        } else {
+            bomb.clone()
+        };
         let report = market.import(spec, bomb).await.unwrap();
         assert_eq!(report.cause, Some(StopCause::Input));
         let why = report.stopped.unwrap();

@@ -31,7 +31,13 @@ impl Market {
     }
 
     fn uploads(&self, writer: Arc<dyn ProductWriter>) -> Arc<Uploads> {
-        let options = UploadOptions { dir: self.spool(), owner: "replica".into(), max_bytes: 1_000_000, max_queued: 3, limits: InputLimits::default() };
+        let options = UploadOptions {
+            dir: self.spool(),
+            owner: "replica".into(),
+            max_bytes: 1_000_000,
+            max_queued: 3,
+            limits: InputLimits::default(),
+        };
         Uploads::new(options, writer, self.store.clone(), self.clock.clone(), self.ids.clone())
     }
 
@@ -236,10 +242,12 @@ async fn a_database_that_stays_away_delays_an_import_and_does_not_fail_it() {
     let server = market.serve(gate.clone());
     let spec = ImportSpec { batch: 5, retry_for: Duration::from_millis(150), ..ndjson() };
     let id = server.uploads.submit(body(lines(0..20)), spec).await.unwrap().id;
+    let waits = until(&server.uploads, id, |job| job.message.is_some()).await;
+    assert!(waits.message.unwrap().contains("does not take the records"));
     // More often than one attempt at the import tries.
     gate.arrived.acquire_many(6).await.unwrap().forget();
     let job = finished(&server.uploads, id).await;
-    assert_eq!((job.state, job.counts), (JobState::Done, counts(20, 20, 0, 0, 0)));
+    assert_eq!((job.state, job.counts, job.message), (JobState::Done, counts(20, 20, 0, 0, 0), None));
     server.stop().await;
 }
 
@@ -253,6 +261,51 @@ async fn a_broken_database_fails_the_job_without_its_own_words() {
     assert_eq!(job.state, JobState::Failed);
     assert_eq!(job.message.as_deref(), Some("the database failed; the server's log says how"));
     removed(&market).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_import_that_waits_or_runs_can_be_cancelled_and_its_upload_goes() {
+    let market = Market::open().await;
+    let gate = Gate::new(market.store.clone(), 2, []);
+    let server = market.serve(gate.clone());
+    let spec = ImportSpec { batch: 5, ..ndjson() };
+    let running = server.uploads.submit(body(lines(0..100)), spec).await.unwrap().id;
+    let waiting = server.uploads.submit(body(lines(200..210)), ndjson()).await.unwrap().id;
+    let last = server.uploads.submit(body(line("Z")), ndjson()).await.unwrap().id;
+    // Two batches are written, the third is under way.
+    gate.arrived.acquire_many(3).await.unwrap().forget();
+    for id in [waiting, running, running] {
+        assert_eq!(server.uploads.cancel(id).await.unwrap(), Some(JobState::Cancelled));
+    }
+    gate.open.add_permits(1_000);
+    assert_eq!(finished(&server.uploads, last).await.state, JobState::Done);
+    let job = server.uploads.job(running).await.unwrap().unwrap();
+    assert_eq!((job.state, job.counts), (JobState::Cancelled, counts(10, 10, 0, 0, 0)));
+    assert_eq!(market.store.count().await.unwrap(), 11);
+    assert_eq!(server.uploads.cancel(last).await.unwrap(), Some(JobState::Done));
+    assert_eq!(server.uploads.cancel(Uuid::from_u128(404)).await.unwrap(), None);
+    removed(&market).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_can_be_cancelled() {
+    let market = Market::open().await;
+    let gate = Gate::new(market.store.clone(), 1, []);
+    let server = market.serve(gate.clone());
+    let spec = ImportSpec { batch: 5, dry_run: true, ..ndjson() };
+    // The second batch has an error, so that the job is saved behind it.
+    let input = lines(0..5) + "{}\n" + &lines(5..100);
+    let id = server.uploads.submit(body(input), spec).await.unwrap().id;
+    gate.arrived.acquire_many(2).await.unwrap().forget();
+    server.uploads.cancel(id).await.unwrap();
+    gate.open.add_permits(1_000);
+    removed(&market).await;
+    let next = server.uploads.submit(body(line("Z")), ndjson()).await.unwrap().id;
+    finished(&server.uploads, next).await;
+    assert_eq!(server.uploads.job(id).await.unwrap().unwrap().state, JobState::Cancelled);
+    assert!(gate.arrived.available_permits() < 5, "it did not go on to its end");
     server.stop().await;
 }
 
@@ -297,8 +350,13 @@ async fn a_job_that_was_forgotten_under_way_does_not_hold_up_the_next() {
 async fn a_report_that_cannot_be_kept_fails_its_job_and_the_next_is_carried_out() {
     let market = Market::open().await;
     let (jobs, writer) = (Arc::new(Narrow(market.store.clone())), market.store.clone());
-    let options =
-        UploadOptions { dir: market.spool(), owner: "replica".into(), max_bytes: 1_000_000, max_queued: 3, limits: InputLimits::default() };
+    let options = UploadOptions {
+        dir: market.spool(),
+        owner: "replica".into(),
+        max_bytes: 1_000_000,
+        max_queued: 3,
+        limits: InputLimits::default(),
+    };
     let uploads = Uploads::new(options, writer, jobs, market.clock.clone(), market.ids.clone());
     let shutdown = CancellationToken::new();
     let worker = tokio::spawn(uploads.clone().run(shutdown.clone()));
@@ -331,6 +389,12 @@ impl ImportJobs for Narrow {
     }
     async fn unfinished_jobs(&self, owner: &str) -> Result<Vec<ImportJob>, StoreError> {
         self.0.unfinished_jobs(owner).await
+    }
+    async fn cancel_job(&self, id: Uuid, now: Timestamp) -> Result<Option<JobState>, StoreError> {
+        self.0.cancel_job(id, now).await
+    }
+    async fn fail_abandoned_jobs(&self, since: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+        self.0.fail_abandoned_jobs(since, now).await
     }
     async fn prune_jobs(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.0.prune_jobs(before).await
@@ -434,8 +498,13 @@ async fn a_start_removes_what_a_crash_left_and_fails_what_cannot_go_on() {
 #[tokio::test]
 async fn a_job_of_another_replica_is_left_to_it() {
     let market = Market::open().await;
-    let options =
-        UploadOptions { dir: market.dir.path().join("other"), owner: "other".into(), max_bytes: 1000, max_queued: 1, limits: InputLimits::default() };
+    let options = UploadOptions {
+        dir: market.dir.path().join("other"),
+        owner: "other".into(),
+        max_bytes: 1000,
+        max_queued: 1,
+        limits: InputLimits::default(),
+    };
     let other =
         Uploads::new(options, market.store.clone(), market.store.clone(), market.clock.clone(), market.ids.clone());
     let theirs = other.submit(body(line("A")), ndjson()).await.unwrap().id;

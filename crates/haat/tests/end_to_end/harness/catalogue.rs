@@ -37,7 +37,7 @@ impl Server {
     pub async fn job(&self, path: &str, within: Duration) -> Value {
         eventually("the import ends", within, async || {
             let job = self.get(path).await.expect(200).json();
-            (job["state"] == "done" || job["state"] == "failed").then_some(job)
+            ["done", "failed", "cancelled"].iter().any(|state| job["state"] == *state).then_some(job)
         })
         .await
     }
