@@ -13,7 +13,7 @@
 //!
 //! Promises, each with a test of that name in `tests/`:
 //! - **The change log has no gap and no repeat.** A change's number is taken from one row, as the last act of its
-//!   transaction, so numbers are in order of commit (docs/adr/0002-change-log-sequence.md).
+//!   transaction but for the log row and a key's receipt, so numbers are in order of commit (docs/adr/0002-change-log-sequence.md).
 //! - **One transaction per call.** A batch, its change-log rows and the import job's progress are written together.
 //! - **Acknowledged is durable.** SQLite runs with `synchronous=FULL`: a commit is on disk before it is answered,
 //!   imports included (a batch costs one sync). On MySQL it is the server's setting

@@ -87,13 +87,11 @@ pub(crate) trait KeySql: Send {
     fn insert_key(&mut self, claim: &Claim) -> impl Future<Output = Answer<()>> + Send;
     /// Claims a key whose claim ran out.
     fn take_over_key(&mut self, claim: &Claim) -> impl Future<Output = Answer<()>> + Send;
-    /// Writes the receipt, if the claim still stands; tells whether it did.
-    fn finish_key(
-        &mut self,
-        claim: &Claim,
-        receipt: &str,
-        document: Option<&str>,
-    ) -> impl Future<Output = Answer<bool>> + Send;
+    /// Writes the answer's document and holds the key until the end of the transaction, if the claim still stands; tells
+    /// whether it does.
+    fn hold_key(&mut self, claim: &Claim, document: Option<&str>) -> impl Future<Output = Answer<bool>> + Send;
+    /// Writes the receipt of a claim that is held.
+    fn finish_key(&mut self, claim: &Claim, receipt: &str) -> impl Future<Output = Answer<()>> + Send;
     /// Gives a claim up, if it still stands and there is no receipt.
     fn release_key(&mut self, claim: &Claim) -> impl Future<Output = Answer<()>> + Send;
     /// Forgets up to `limit` keys used before a moment; gives their number.

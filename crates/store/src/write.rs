@@ -46,18 +46,33 @@ async fn in_transaction<C: Sql>(
         Ok(decision) => unless_the_same(decision, row.as_ref(), existing.as_ref()),
         Err(refused) => return Ok(Verdict::Discard(Err(refused))),
     };
-    let receipt = match apply(conn, decision, existing, request).await? {
-        Ok(receipt) => receipt,
+    let effect = match apply(conn, decision, existing, request).await? {
+        Ok(effect) => effect,
         Err(refused) => return Ok(Verdict::Discard(Err(refused))),
     };
+    if let Some(claim) = claim
+        && !conn.hold_key(claim, effect.document.as_deref()).await?
+    {
+        // The claim ran out and another request took the key over: that one answers for it.
+        return Ok(Verdict::Discard(Err(WriteError::KeyInFlight)));
+    }
+    let receipt = logged(conn, effect, request.now).await?;
     match claim {
-        Some(claim) if !idempotency::finish(conn, claim, &receipt).await? => {
-            // The claim ran out and another request took the key over: that one answers for it.
-            Ok(Verdict::Discard(Err(WriteError::KeyInFlight)))
+        Some(claim) => {
+            idempotency::finish(conn, claim, &receipt).await?;
+            Ok(Verdict::Commit(Ok(receipt)))
         }
         None if receipt.effect == Effect::Unchanged => Ok(Verdict::Discard(Ok(receipt))),
-        _ => Ok(Verdict::Commit(Ok(receipt))),
+        None => Ok(Verdict::Commit(Ok(receipt))),
     }
+}
+
+/// What was written of a command, all but its place in the log.
+struct Applied {
+    effect: Effect,
+    product: Product,
+    /// The product's JSON now.
+    document: Option<String>,
 }
 
 /// An update to the very content that is there is none. [`decide`] compares products; this compares what was
@@ -81,8 +96,8 @@ async fn apply<C: Sql>(
     decision: Decision,
     existing: Option<Product>,
     request: &WriteRequest,
-) -> Answer<Judged> {
-    let now = request.now;
+) -> Answer<Result<Applied, WriteError>> {
+    let applied = |effect, product, document| Ok(Ok(Applied { effect, product, document }));
     match (decision, existing) {
         (Decision::Insert(product), _) => insert(conn, *product, request).await,
         (Decision::Update(product), _) => {
@@ -91,25 +106,25 @@ async fn apply<C: Sql>(
                 Err(invalid) => return Ok(Err(invalid.into())),
             };
             conn.replace(std::slice::from_ref(&row)).await?;
-            logged(conn, Effect::Updated, &product, Some(row.document), now).await.map(Ok)
+            applied(Effect::Updated, *product, Some(row.document))
         }
         (Decision::Unchanged, Some(product)) => {
-            let seq = match conn.newest_of(product.id).await? {
-                Some(seq) => seq,
-                None => conn.head().await?,
-            };
             let document = String::from_utf8(product.to_json()).ok();
-            Ok(Ok(receipt(Effect::Unchanged, &product, place(seq)?, document)))
+            applied(Effect::Unchanged, product, document)
         }
         (Decision::Delete, Some(product)) => {
             conn.delete(product.id).await?;
-            logged(conn, Effect::Deleted, &product, None, now).await.map(Ok)
+            applied(Effect::Deleted, product, None)
         }
         (Decision::Unchanged | Decision::Delete, None) => Err(Fault::internal("nothing is there to leave or delete")),
     }
 }
 
-async fn insert<C: Sql>(conn: &mut C, mut product: Product, request: &WriteRequest) -> Answer<Judged> {
+async fn insert<C: Sql>(
+    conn: &mut C,
+    mut product: Product,
+    request: &WriteRequest,
+) -> Answer<Result<Applied, WriteError>> {
     if !conn.taken_ids(&[product.id]).await?.is_empty() {
         return Ok(Err(WriteError::IdTaken(product.id)));
     }
@@ -121,27 +136,30 @@ async fn insert<C: Sql>(conn: &mut C, mut product: Product, request: &WriteReque
         Err(invalid) => return Ok(Err(invalid.into())),
     };
     conn.insert(std::slice::from_ref(&row)).await?;
-    logged(conn, Effect::Created, &product, Some(row.document), request.now).await.map(Ok)
+    Ok(Ok(Applied { effect: Effect::Created, product, document: Some(row.document) }))
 }
 
-/// Takes the change's place in the log, the last thing before the log row and the commit.
-async fn logged<C: Sql>(
-    conn: &mut C,
-    effect: Effect,
-    product: &Product,
-    document: Option<String>,
-    now: Timestamp,
-) -> Answer<Receipt> {
+/// Takes the change's place in the log, the last thing before the log row, a key's receipt and the commit. What changed
+/// nothing has the place of the product's last change.
+async fn logged<C: Sql>(conn: &mut C, applied: Applied, now: Timestamp) -> Answer<Receipt> {
+    let Applied { effect, product, document } = applied;
     let (op, products) = match effect {
         Effect::Created => (ChangeOp::Created, 1),
+        Effect::Updated => (ChangeOp::Updated, 0),
         Effect::Deleted => (ChangeOp::Deleted, -1),
-        Effect::Updated | Effect::Unchanged => (ChangeOp::Updated, 0),
+        Effect::Unchanged => {
+            let seq = match conn.newest_of(product.id).await? {
+                Some(seq) => seq,
+                None => conn.head().await?,
+            };
+            return Ok(receipt(effect, &product, place(seq)?, document));
+        }
     };
     let seq = conn.advance(1, products).await?;
     let row =
         LogRow { seq, product_id: product.id, op, sku: product.sku.clone(), version: product.version, changed_at: now };
     conn.append(&[row]).await?;
-    Ok(receipt(effect, product, place(seq)?, document))
+    Ok(receipt(effect, &product, place(seq)?, document))
 }
 
 fn receipt(effect: Effect, product: &Product, seq: Seq, document: Option<String>) -> Receipt {

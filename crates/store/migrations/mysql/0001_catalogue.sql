@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS change_log (
     KEY change_log_op (op, seq)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
--- The counter that every writing transaction takes last, and the number of products, which moves with it.
+-- The counter that every writing transaction takes after all its other work, and the number of products, which moves with it.
 CREATE TABLE IF NOT EXISTS change_seq (
     id       INT    NOT NULL,
     value    BIGINT NOT NULL,

@@ -68,9 +68,13 @@ statements! {
     TAKE_OVER_KEY [Hash, Number, Millis, Millis, Text, Text]
         "UPDATE idempotency_keys SET request_hash = ?, token = ?, lease_until = ?, used_at = ?
          WHERE scope = ? AND idem_key = ? AND receipt IS NULL";
-    FINISH_KEY [Text, Text, Text, Text, Number]
-        "UPDATE idempotency_keys SET receipt = ?, document = ?
+    /// Holds the key for the rest of the transaction, if it is still this claim's.
+    HOLD_KEY [Text, Text, Text, Number]
+        "UPDATE idempotency_keys SET document = ?
          WHERE scope = ? AND idem_key = ? AND token = ? AND receipt IS NULL";
+    /// Only after `HOLD_KEY`, in the same transaction.
+    FINISH_KEY [Text, Text, Text]
+        "UPDATE idempotency_keys SET receipt = ? WHERE scope = ? AND idem_key = ?";
     RELEASE_KEY [Text, Text, Number]
         "DELETE FROM idempotency_keys WHERE scope = ? AND idem_key = ? AND token = ? AND receipt IS NULL";
     PRUNE_KEYS [Millis, Limit]
