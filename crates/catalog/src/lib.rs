@@ -27,7 +27,7 @@ pub mod query;
 pub mod time;
 pub mod write;
 
-pub use change::{Change, ChangeOp, ChangePage, Resume, Seq};
+pub use change::{Change, ChangeOp, ChangePage, Origin, Resume, Seq};
 pub use cursor::{Cursor, CursorError, SortValue};
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};
