@@ -28,7 +28,7 @@ pub mod time;
 pub mod write;
 
 pub use change::{Change, ChangeOp, ChangePage, Origin, Resume, Seq};
-pub use cursor::{Cursor, CursorError, SortValue};
+pub use cursor::{Cursor, CursorError, SortValue, Tolerance, Typos};
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};
 pub use page::{FacetCount, FacetResult, FacetValue, Hit, Page, Total};
