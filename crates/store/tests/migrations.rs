@@ -51,8 +51,9 @@ async fn every_database_has_an_origin_of_its_own() {
         store.migrate().await.unwrap();
         origins.insert(store.origin().await.unwrap());
     }
-    for _ in 0..2 {
-        let store = open(&StoreOptions::MySql(mysql_options(&MariaDb::shared().create_database()))).await.unwrap();
+    let databases = [MariaDb::shared().create_database(), MariaDb::shared().create_database()];
+    for database in &databases {
+        let store = open(&StoreOptions::MySql(mysql_options(database))).await.unwrap();
         store.migrate().await.unwrap();
         origins.insert(store.origin().await.unwrap());
     }

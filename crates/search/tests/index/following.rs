@@ -197,6 +197,24 @@ async fn suggestions_are_of_active_products_and_count_whole_categories() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_draft_does_not_hide_what_is_for_sale() {
+    let stage = Stage::new().await;
+    let mut products = Generator::new(84).products(61);
+    for (i, p) in products.iter_mut().enumerate() {
+        (p.name, p.description, p.status) = (format!("Chocolate {i}"), None, Status::Active);
+    }
+    products[60].name = "Cake".to_owned();
+    products[60].description = Some("with choclate".to_owned());
+    products[60].status = Status::Draft;
+    stage.import(&products).await;
+    let running = stage.start().await;
+    running.ready().await;
+    let page = running.list(&[("q", "choclate"), ("status", "active")]).await;
+    assert_eq!(page.total.unwrap().value, 60);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pasted_sku_finds_its_product_first_and_tags_are_searched() {
     let stage = Stage::new().await;
     let mut products = Generator::new(82).products(40);
