@@ -9,11 +9,12 @@
 //! | request head under way | `header_read_timeout` |
 //! | request body under way | `request_timeout`, for the whole or, in imports, for each silence |
 //! | handler at work | `request_timeout` |
-//! | answer under way, client not reading | [`socket::STALL`] |
+//! | answer under way, client not reading | [`socket::STALL`]; on HTTP/2, where unread answers wait in their windows, `header_read_timeout` |
 //! | shutdown | `drain_timeout`, then the connection is dropped |
 //!
 //! Beyond `max_connections` nothing is accepted: further clients wait in the kernel's backlog, which is bounded.
 
+mod activity;
 mod bare;
 mod connection;
 mod socket;

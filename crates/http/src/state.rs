@@ -15,6 +15,8 @@ use crate::options::{HttpOptions, Services};
 const MAX_WRITES: usize = 256;
 /// The most followers of the change feed (long polls and event streams) at a time.
 const MAX_FOLLOWERS: usize = 1_000;
+/// The most exports under way at a time. Each holds some thousands of products in memory.
+const MAX_EXPORTS: usize = 4;
 /// What goes for `Cache-Control` when the configured text is no header value.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("public, max-age=0, must-revalidate");
 
@@ -25,6 +27,7 @@ pub(crate) struct App {
     pub cache_control: HeaderValue,
     pub writes: Arc<Semaphore>,
     pub followers: Arc<Semaphore>,
+    pub exports: Arc<Semaphore>,
     /// The OpenAPI document, rendered once.
     pub openapi: Bytes,
 }
@@ -40,10 +43,15 @@ impl App {
             cache_control,
             writes: Arc::new(Semaphore::new(MAX_WRITES)),
             followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+            exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
             openapi,
         })
     }
 }
+
+/// Put into a request by the server loop that does not say, or says twice, whom it is for (RFC 9112 §3.2).
+#[derive(Debug, Clone)]
+pub(crate) struct Hostless;
 
 /// Put into every request by the server loop: tells handlers that wait (long polls, event streams) that the server
 /// is shutting down.

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// More than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// More than all buffers between server and client hold.
+const LARGE: usize = 16 << 20;
 
 struct Server {
     addr: SocketAddr,
@@ -35,6 +37,7 @@ async fn start(options: HttpOptions) -> Server {
     let (open, reached) = (gate.clone(), waiting.clone());
     let router = Router::new()
         .route("/echo/{text}", get(|Path(text): Path<String>| async move { text }))
+        .route("/large", get(|| async { vec![b'x'; LARGE] }))
         .route("/refuse", post(|| async { axum::http::StatusCode::PAYLOAD_TOO_LARGE }))
         .route(
             "/gate",
@@ -139,6 +142,31 @@ async fn a_connection_that_stands_idle_is_closed_and_a_busy_one_is_not() {
     assert!(rest(&mut busy).await.ends_with("through"));
 }
 
+/// Answers leave the handler long before they leave the machine: the time that a client takes to read is not idleness.
+#[tokio::test]
+async fn an_answer_that_is_read_slowly_is_sent_to_its_end() {
+    let server = start(impatient()).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let mut stream = socket.connect(server.addr).await.unwrap();
+    stream.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let (mut total, mut piece) = (0, vec![0; 256 * 1024]);
+    let began = Instant::now();
+    loop {
+        let n = timeout(PATIENCE, stream.read(&mut piece)).await.expect("nothing came").unwrap();
+        if n == 0 {
+            break;
+        }
+        total += n;
+        // Several times the idle limit in all, and a stop in between that is longer than it.
+        if began.elapsed() < Duration::from_millis(1_500) {
+            tokio::time::sleep(Duration::from_millis(if total < 1_000_000 { 20 } else { 500 })).await;
+        }
+    }
+    assert!(total > LARGE, "cut off after {total} bytes and {:?}", began.elapsed());
+    assert!(began.elapsed() > Duration::from_secs(1));
+}
+
 #[tokio::test]
 async fn a_request_in_flight_is_answered_before_the_server_stops() {
     let server = start(HttpOptions::default()).await;
@@ -223,7 +251,7 @@ async fn what_cannot_be_read_is_answered_with_a_problem() {
     let endless = format!("GET /echo/a?{query} HTTP/1.1\r\nhost: x\r\n\r\n");
     let many = format!("GET /echo/a HTTP/1.1\r\nhost: x\r\n{}\r\n", "x: y\r\n".repeat(5_000));
     for (request, status, code) in [
-        (endless.as_str(), "HTTP/1.1 431", "headers_too_large"),
+        (endless.as_str(), "HTTP/1.1 414", "uri_too_long"),
         (many.as_str(), "HTTP/1.1 431", "headers_too_large"),
         ("GET /echo/a HTTP/1.1\r\nbad header\r\n\r\n", "HTTP/1.1 400", "invalid_request"),
         ("nonsense\r\n\r\n", "HTTP/1.1 400", "invalid_request"),

@@ -10,7 +10,7 @@ use haat_catalog::{Change, ChangeOp, ChangePage, ProductId, Resume, Timestamp};
 use crate::budget::Budget;
 use crate::fault::Fault;
 use crate::lane::{Answer, Lane, Verdict};
-use crate::sql::{ReadRow, Sql, StateRow, place, product_id, signed, sku, unsigned};
+use crate::sql::{CompactionSql, ReadRow, Sql, StateRow, place, product_id, signed, sku, unsigned};
 
 /// The most changes that one call reads.
 const MAX_PAGE: u32 = 10_000;
@@ -122,6 +122,8 @@ where
     DB: sqlx::Database<Connection: Sql>,
 {
     let mut done = Compacted::default();
+    let since = policy.followers_since.as_millis();
+    lane.run(limit, move |conn| Box::pin(async move { conn.forget_followers(since).await })).await?;
     loop {
         let step = lane.transact(limit, move |conn| Box::pin(remove_superseded(conn, policy))).await?;
         done.superseded += step.removed;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use haat_catalog::ports::{
-    ChangeLog, ChangeLogError, Compacted, Compaction, Health, ImportJob, ImportJobs, ProductReader, ProductWriter,
-    StoreError, StoredProduct,
+    ChangeLog, ChangeLogError, Compacted, Compaction, Health, ImportJob, ImportJobs, JobState, ProductReader,
+    ProductWriter, StoreError, StoredProduct,
 };
 use haat_catalog::product::ProductKey;
-use haat_catalog::write::{BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
+use haat_catalog::write::{BatchError, BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
 use haat_catalog::{ChangePage, Origin, ProductId, Resume, Seq, Timestamp};
 use uuid::Uuid;
 
@@ -18,8 +18,8 @@ use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::lane::{Answer, Lane, Verdict};
 use crate::options::BATCH_FACTOR;
-use crate::sql::{ChangeSql, JobRow, JobSql, KeySql, ProductRow, ProductSql, Sql, no_such_job, signed};
-use crate::{Store, batch, changes, idempotency, write};
+use crate::sql::{ChangeSql, JobRow, JobSql, KeySql, ProductRow, ProductSql, Sql, signed};
+use crate::{Store, batch, changes, idempotency, jobs, write};
 
 /// How long a health check may take: a probe that waits longer is as good as a refusal.
 const HEALTH_LIMIT: Duration = Duration::from_secs(2);
@@ -102,7 +102,7 @@ impl<B: Backend> ProductWriter for SqlStore<B> {
         task.await.map_err(|e| StoreError::Internal(format!("the task of a write: {e}")))?
     }
 
-    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, StoreError> {
+    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, BatchError> {
         let reads_only = request.dry_run && request.checkpoint.is_none();
         let lane = if reads_only { self.0.readers() } else { self.0.writers() };
         batch::carry_out(lane, self.batch_limit(), request).await
@@ -180,15 +180,13 @@ impl<B: Backend> ImportJobs for SqlStore<B> {
             .await
     }
 
-    async fn save_job(&self, job: &ImportJob) -> Result<(), StoreError> {
-        let (row, id) = (JobRow::of(job)?, job.id);
+    async fn save_job(&self, job: &ImportJob) -> Result<bool, StoreError> {
+        let row = JobRow::of(job)?;
         self.0
             .writers()
             .transact(self.0.limit(), move |conn| {
                 let row = row.clone();
-                Box::pin(async move {
-                    if conn.save_job(&row).await? { Ok(Verdict::Commit(())) } else { Err(no_such_job(id)) }
-                })
+                Box::pin(async move { conn.save_job(&row).await.map(Verdict::Commit) })
             })
             .await
     }
@@ -199,7 +197,30 @@ impl<B: Backend> ImportJobs for SqlStore<B> {
             .readers()
             .run(self.0.limit(), move |conn| {
                 let owner = owner.clone();
-                Box::pin(async move { conn.unfinished_jobs(&owner).await?.into_iter().map(JobRow::job).collect() })
+                Box::pin(async move { Ok(jobs::readable(conn.unfinished_jobs(&owner).await?)) })
+            })
+            .await
+    }
+
+    async fn cancel_job(&self, id: Uuid, now: Timestamp) -> Result<Option<JobState>, StoreError> {
+        self.0
+            .writers()
+            .transact(self.0.limit(), move |conn| {
+                Box::pin(async move {
+                    conn.cancel_job(id, now.as_millis()).await?;
+                    let state = conn.job_state(id).await?.map(jobs::state).transpose()?;
+                    Ok(Verdict::Commit(state))
+                })
+            })
+            .await
+    }
+
+    async fn fail_abandoned_jobs(&self, since: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+        let (since, now) = (since.as_millis(), now.as_millis());
+        self.0
+            .writers()
+            .run(self.0.limit(), move |conn| {
+                Box::pin(async move { conn.fail_abandoned_jobs(jobs::ABANDONED, since, now).await })
             })
             .await
     }

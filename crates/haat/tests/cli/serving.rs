@@ -67,7 +67,7 @@ async fn readiness_ends_before_service_does() {
     let desk = Desk::new().with("HAAT_HTTP__DRAIN_NOTICE", "3s");
     let mut server = desk.serve_ready(&[]).await;
     server.signal("TERM");
-    server.eventually("/readyz", |status, _| status == 503).await;
+    server.eventually("/readyz", |status, body| status == 503 && body.to_string().contains("draining")).await;
     assert_eq!(server.get("/v1/products").await.0, 200, "requests are still served");
     assert_eq!(server.get("/livez").await.0, 200, "stopping is no reason to be killed");
     let status = server.ended(SOON).await;

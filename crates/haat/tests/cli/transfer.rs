@@ -52,7 +52,7 @@ async fn a_csv_is_read_by_rules_from_the_command_line_and_from_a_file() {
         desk.run(&["import", "shop.csv", "--map", "sku=kode", "--map", "name=title", "--map", "price=cost:EUR"]).await;
     let missing = missing.exits(65);
     assert!(missing.stderr.contains("'code'"), "{missing:#?}");
-    desk.run(&["import", "nowhere.csv"]).await.exits(1);
+    desk.run(&["import", "nowhere.csv"]).await.exits(65);
 }
 
 #[tokio::test]
@@ -87,4 +87,34 @@ async fn what_is_exported_comes_back_the_same() {
         .filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().ends_with(".partial")));
     assert_eq!(left.count(), 0);
     desk.run(&["--json", "export"]).await.exits(2);
+}
+
+#[tokio::test]
+async fn an_export_from_the_wrong_folder_replaces_no_backup_by_nothing() {
+    let desk = Desk::new();
+    desk.file("backup.ndjson", product("A", "Apple"));
+    for command in [&["export", "-o", "backup.ndjson"][..], &["index", "verify"]] {
+        let refused = desk.run(command).await.exits(65);
+        assert!(refused.stderr.contains("no database at") && refused.stderr.contains("--data-dir"), "{refused:#?}");
+    }
+    assert_eq!(std::fs::read_to_string(desk.path("backup.ndjson")).unwrap(), product("A", "Apple"));
+    assert!(!desk.path("data").exists(), "to look is not to make");
+}
+
+#[tokio::test]
+async fn an_export_writes_through_links_and_into_pipes_instead_of_replacing_them() {
+    let desk = Desk::new();
+    desk.run_with(&["import", "-"], product("A", "Apple")).await.exits(0);
+    let exported = desk.run(&["export"]).await.exits(0).stdout;
+    desk.file("real.ndjson", "old");
+    std::os::unix::fs::symlink(desk.path("real.ndjson"), desk.path("link.ndjson")).unwrap();
+    desk.run(&["export", "-o", "link.ndjson"]).await.exits(0);
+    assert_eq!(std::fs::read_to_string(desk.path("real.ndjson")).unwrap(), exported);
+    assert!(desk.path("link.ndjson").is_symlink());
+
+    let pipe = desk.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reading = tokio::task::spawn_blocking(move || std::fs::read_to_string(pipe).unwrap());
+    desk.run(&["export", "--format", "ndjson", "-o", "pipe"]).await.exits(0);
+    assert_eq!(reading.await.unwrap(), exported);
 }

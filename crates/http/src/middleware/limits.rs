@@ -5,9 +5,13 @@ use axum::extract::Request;
 
 use crate::options::HttpOptions;
 use crate::problem::{Code, Problem};
+use crate::state::Hostless;
 
-/// Refuses a head that is too large.
+/// Refuses a head that is too large, or that says not exactly once whom it is for.
 pub(crate) fn check(request: &Request, options: &HttpOptions) -> Result<(), Problem> {
+    if request.extensions().get::<Hostless>().is_some() {
+        return Err(Problem::new(Code::InvalidRequest, "The request must have exactly one Host header field."));
+    }
     let limit = options.max_query_bytes;
     if request.uri().query().is_some_and(|q| q.len() > limit) || request.uri().path().len() > limit {
         let detail = format!("The query string is longer than {limit} bytes.");

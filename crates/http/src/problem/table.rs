@@ -82,11 +82,14 @@ codes! {
         "`POST` only creates. To change the product, or to write it whether or not it exists, use `PUT /v1/products/{sku}`.";
     IdTaken, "id_taken", CONFLICT, "Another product has this id",
         "The new product brings an `id` that belongs to a product with another sku. Leave `id` out and Haat draws one.";
+    ImportFinished, "import_finished", CONFLICT, "The import has ended already",
+        "An import that is done or has failed cannot be cancelled; what it has written stays. `GET /v1/imports/{id}` says what that is.";
     IdempotencyKeyInFlight, "idempotency_key_in_flight", CONFLICT, "The same request is still being carried out",
         "A request with the same idempotency key has not been answered yet. Wait a moment and send it again: the answer will be the first one's.";
     ChangesCompacted, "changes_compacted", GONE, "Changes from that place are no longer kept",
         "Deletions after `after` have been forgotten, so following from there would keep products that are gone. Forget \
-         what you have and start afresh with `after=0`, which gives the newest change of every product. `floor` is the earliest place that can still be followed from.";
+         what you have and start afresh with `after=0`, which gives the newest change of every product; until `next` has come past the \
+         `floor` of that first answer, send it along as `floor`. `floor` of this problem is the earliest place that can still be followed from.";
     ChangesAhead, "changes_ahead", GONE, "The change log does not go as far as that place",
         "`after` was read in another database, or in this one before it was put back to an earlier state. Forget what you have \
          and start afresh with `after=0`. `head` is the newest place there is.";

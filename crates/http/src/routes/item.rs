@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use haat_catalog::Sku;
 use haat_catalog::ports::{StoreError, StoredProduct};
-use haat_catalog::product::{ProductKey, etag};
+use haat_catalog::product::ProductKey;
 
 use crate::answer::caching;
 use crate::extract::parameters::Parameters;
@@ -44,7 +44,7 @@ pub(crate) async fn get(
     parameters.expect_none()?;
     match find(&app, &key).await? {
         Some(product) => {
-            let tag = etag(product.id, product.version);
+            let tag = product.etag()?;
             Ok(caching::answer(&known, &tag, &app.cache_control, product.document))
         }
         None => Err(Problem::new(Code::ProductNotFound, Code::ProductNotFound.about())),

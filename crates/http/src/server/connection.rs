@@ -2,14 +2,13 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{convert::Infallible, pin::Pin};
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -20,10 +19,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::activity::{Activity, Busy};
 use super::bare::BareAnswers;
 use super::socket::Socket;
 use crate::options::HttpOptions;
-use crate::state::Draining;
+use crate::state::{Draining, Hostless};
 
 /// The largest head that is read at all. Beyond it the protocol library refuses; below it our own limits do.
 const MAX_HEAD: usize = 64 * 1024;
@@ -72,7 +72,7 @@ impl Served {
     pub async fn run(&self, stream: TcpStream) {
         let stream = Arc::new(stream);
         let activity = Arc::new(Activity::default());
-        let socket = TokioIo::new(Socket::new(Arc::clone(&stream), Arc::clone(&self.bare)));
+        let socket = TokioIo::new(Socket::new(Arc::clone(&stream), Arc::clone(&self.bare), Arc::clone(&activity)));
         let (router, shutdown, busy) = (self.router.clone(), self.shutdown.clone(), Arc::clone(&activity));
         let service =
             service_fn(move |request| answer(router.clone(), Draining(shutdown.clone()), request, busy.clone()));
@@ -125,64 +125,12 @@ async fn answer(
 ) -> Result<Response<Tracked>, Infallible> {
     let busy = Busy::begin(activity);
     request.extensions_mut().insert(draining);
-    let request = request.map(|body| Body::new(Inbound { body, ended: false, activity: Arc::clone(&busy.0) }));
+    if request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1 {
+        request.extensions_mut().insert(Hostless);
+    }
+    let request = request.map(|body| Body::new(Inbound { body, ended: false, activity: busy.activity() }));
     let response = router.oneshot(request).await?;
     Ok(response.map(|body| Tracked { body, _busy: busy }))
-}
-
-/// Whether anything is going on, and since when nothing is.
-#[derive(Default)]
-struct Activity(Mutex<Going>);
-
-struct Going {
-    requests: usize,
-    /// Whether a body was given up before its end.
-    unread: bool,
-    idle_since: Instant,
-}
-
-impl Default for Going {
-    fn default() -> Self {
-        Self { requests: 0, unread: false, idle_since: Instant::now() }
-    }
-}
-
-impl Activity {
-    fn with<T>(&self, f: impl FnOnce(&mut Going) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    fn is_idle(&self) -> bool {
-        self.with(|going| going.requests == 0)
-    }
-
-    fn left_unread(&self) -> bool {
-        self.with(|going| going.unread)
-    }
-
-    /// When the connection will have been idle for `limit`; while it is busy, not before that from now.
-    fn idle_at(&self, limit: Duration) -> Instant {
-        self.with(|going| if going.requests == 0 { going.idle_since } else { Instant::now() }) + limit
-    }
-}
-
-/// A request from its head to the last byte of its answer.
-struct Busy(Arc<Activity>);
-
-impl Busy {
-    fn begin(activity: Arc<Activity>) -> Self {
-        activity.with(|going| going.requests += 1);
-        Self(activity)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.with(|going| {
-            going.requests -= 1;
-            going.idle_since = Instant::now();
-        });
-    }
 }
 
 /// A request's body, which notes when it is given up: its sender may still be sending.
@@ -195,7 +143,7 @@ struct Inbound {
 impl Drop for Inbound {
     fn drop(&mut self) {
         if !self.ended && !self.body.is_end_stream() {
-            self.activity.with(|going| going.unread = true);
+            self.activity.leave_unread();
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Activity;
 use super::bare::BareAnswers;
 
 /// How long a client may leave an answer unread.
@@ -25,6 +26,10 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 pub(super) struct Socket {
     stream: Arc<TcpStream>,
     bare: Arc<BareAnswers>,
+    activity: Arc<Activity>,
+    /// Whether a whole line was read since something was last written: what is refused before that is a first line
+    /// without an end.
+    line_read: bool,
     /// What replaces an answer of the library and is still to be written.
     replaced: Vec<u8>,
     /// Runs while a write waits for the client.
@@ -32,8 +37,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub fn new(stream: Arc<TcpStream>, bare: Arc<BareAnswers>) -> Self {
-        Self { stream, bare, replaced: Vec::new(), stalled: None }
+    pub fn new(stream: Arc<TcpStream>, bare: Arc<BareAnswers>, activity: Arc<Activity>) -> Self {
+        Self { stream, bare, activity, replaced: Vec::new(), line_read: false, stalled: None }
     }
 
     /// Writes by `attempt` once the stream can be written to; an error once it could not for [`STALL`].
@@ -48,10 +53,12 @@ impl Socket {
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                     result => {
                         self.stalled = None;
+                        self.activity.sent(*result.as_ref().unwrap_or(&0));
                         return Poll::Ready(result);
                     }
                 },
                 Poll::Pending => {
+                    self.activity.blocked();
                     let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL)));
                     ready!(stalled.as_mut().poll(cx));
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -74,12 +81,17 @@ impl Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
             match self.stream.try_read_buf(buf) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result.map(|_| ())),
+                result => {
+                    // Of the bytes of a body the first newline is enough as well.
+                    self.line_read = self.line_read || buf.filled().iter().skip(before).any(|&b| b == b'\n');
+                    return Poll::Ready(result.map(|_| ()));
+                }
             }
         }
     }
@@ -88,7 +100,8 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_replaced(cx))?;
-        if let Some(answer) = self.bare.replacement(buf) {
+        let line_read = std::mem::take(&mut self.line_read);
+        if let Some(answer) = self.bare.replacement(buf, line_read) {
             self.replaced = answer;
             return Poll::Ready(Ok(buf.len()));
         }
@@ -105,6 +118,7 @@ impl AsyncWrite for Socket {
             [only] => self.poll_write(cx, only),
             _ => {
                 ready!(self.poll_replaced(cx))?;
+                self.line_read = false;
                 self.poll_io(cx, |stream| stream.try_write_vectored(bufs))
             }
         }
@@ -167,7 +181,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
-        (Socket::new(Arc::new(server), Arc::new(BareAnswers::new("/e".into()))), client)
+        (Socket::new(Arc::new(server), Arc::new(BareAnswers::new("/e".into())), Arc::default()), client)
     }
 
     #[tokio::test(start_paused = true)]

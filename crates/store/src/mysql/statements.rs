@@ -49,6 +49,8 @@ statements! {
         "UPDATE change_log_state SET floor_seq = ?, compacted_seq = ? WHERE id = 1";
     SLOWEST_FOLLOWER [Millis]
         "SELECT MIN(seq) FROM change_followers WHERE seen_at >= ?";
+    FORGET_FOLLOWERS [Millis]
+        "DELETE FROM change_followers WHERE seen_at < ?";
     PREDECESSORS [Seq, Seq]
         "SELECT (SELECT MAX(older.seq) FROM change_log AS older
                  WHERE older.product_id = newer.product_id AND older.seq < newer.seq)
@@ -68,9 +70,13 @@ statements! {
     TAKE_OVER_KEY [Hash, Number, Millis, Millis, Text, Text]
         "UPDATE idempotency_keys SET request_hash = ?, token = ?, lease_until = ?, used_at = ?
          WHERE scope = ? AND idem_key = ? AND receipt IS NULL";
-    FINISH_KEY [Text, Text, Text, Text, Number]
-        "UPDATE idempotency_keys SET receipt = ?, document = ?
+    /// Holds the key for the rest of the transaction, if it is still this claim's.
+    HOLD_KEY [Text, Text, Text, Number]
+        "UPDATE idempotency_keys SET document = ?
          WHERE scope = ? AND idem_key = ? AND token = ? AND receipt IS NULL";
+    /// Only after `HOLD_KEY`, in the same transaction.
+    FINISH_KEY [Text, Text, Text]
+        "UPDATE idempotency_keys SET receipt = ? WHERE scope = ? AND idem_key = ?";
     RELEASE_KEY [Text, Text, Number]
         "DELETE FROM idempotency_keys WHERE scope = ? AND idem_key = ? AND token = ? AND receipt IS NULL";
     PRUNE_KEYS [Millis, Limit]
@@ -87,17 +93,27 @@ statements! {
     SAVE_JOB [Number, Number, Number, Number, Number, Number, Text, Text, Millis, Id]
         "UPDATE import_jobs SET state = ?, records = ?, created = ?, updated = ?, unchanged = ?, failed = ?,
                 errors = ?, message = ?, updated_at = ?
-         WHERE id = ?";
-    ADVANCE_JOB [Number, Number, Number, Number, Number, Millis, Id]
+         WHERE id = ? AND state IN (0, 1)";
+    CANCEL_JOB [Millis, Id]
+        "UPDATE import_jobs SET state = 4, updated_at = ? WHERE id = ? AND state IN (0, 1)";
+    JOB_STATE [Id]
+        "SELECT state FROM import_jobs WHERE id = ?";
+    FAIL_ABANDONED_JOBS [Text, Millis, Millis, Millis]
+        "UPDATE import_jobs SET state = 3, message = ?, updated_at = ?
+         WHERE state IN (0, 1) AND updated_at < ?
+               AND NOT EXISTS (SELECT 1 FROM change_followers AS owner
+                               WHERE owner.name = import_jobs.owner AND owner.seen_at >= ?)";
+    /// Only from the place where the batch began: a batch whose answer was lost is not counted a second time.
+    ADVANCE_JOB [Number, Number, Number, Number, Number, Millis, Id, Number]
         "UPDATE import_jobs SET records = ?, created = created + ?, updated = updated + ?,
                 unchanged = unchanged + ?, failed = ?, updated_at = ?
-         WHERE id = ?";
+         WHERE id = ? AND records = ? AND state IN (0, 1)";
     UNFINISHED_JOBS [Text]
         "SELECT id, owner, state, options, records, created, updated, unchanged, failed, errors, message, created_at,
                 updated_at
          FROM import_jobs WHERE owner = ? AND state IN (0, 1) ORDER BY created_at, id";
     PRUNE_JOBS [Millis]
-        "DELETE FROM import_jobs WHERE state IN (2, 3) AND updated_at < ?";
+        "DELETE FROM import_jobs WHERE state IN (2, 3, 4) AND updated_at < ?";
 }
 
 /// What a batch needs to know of products that are there.

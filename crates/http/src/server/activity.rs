@@ -1,0 +1,90 @@
+//! Whether anything is going on at a connection, and since when nothing is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Writes shorter than this are the protocol's own (an HTTP/2 ping, an acknowledgement), not part of an answer.
+const SMALL_TALK: usize = 64;
+
+/// What requests and the socket note, and the connection's loop looks at.
+#[derive(Default)]
+pub(super) struct Activity(Mutex<Going>);
+
+struct Going {
+    requests: usize,
+    /// Whether a body was given up before its end.
+    unread: bool,
+    /// Whether bytes wait for the client to take them. An answer leaves the handler long before it leaves the machine.
+    unsent: bool,
+    last: Instant,
+}
+
+impl Default for Going {
+    fn default() -> Self {
+        Self { requests: 0, unread: false, unsent: false, last: Instant::now() }
+    }
+}
+
+impl Activity {
+    fn with<T>(&self, f: impl FnOnce(&mut Going) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.with(|going| going.requests == 0 && !going.unsent)
+    }
+
+    pub fn left_unread(&self) -> bool {
+        self.with(|going| going.unread)
+    }
+
+    /// Notes that a body was given up before its end.
+    pub fn leave_unread(&self) {
+        self.with(|going| going.unread = true);
+    }
+
+    /// Notes that the client took so many bytes.
+    pub fn sent(&self, bytes: usize) {
+        self.with(|going| {
+            going.unsent = false;
+            if bytes >= SMALL_TALK {
+                going.last = Instant::now();
+            }
+        });
+    }
+
+    /// Notes that bytes wait for the client.
+    pub fn blocked(&self) {
+        self.with(|going| going.unsent = true);
+    }
+
+    /// When the connection will have been idle for `limit`; while it is busy, not before that from now.
+    pub fn idle_at(&self, limit: Duration) -> Instant {
+        self.with(|going| if going.requests == 0 && !going.unsent { going.last } else { Instant::now() }) + limit
+    }
+}
+
+/// A request from its head until its answer's last piece was handed to the protocol.
+pub(super) struct Busy(Arc<Activity>);
+
+impl Busy {
+    pub fn begin(activity: Arc<Activity>) -> Self {
+        activity.with(|going| going.requests += 1);
+        Self(activity)
+    }
+
+    pub fn activity(&self) -> Arc<Activity> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.with(|going| {
+            going.requests -= 1;
+            going.last = Instant::now();
+        });
+    }
+}
