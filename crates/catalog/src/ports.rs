@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::change::{ChangePage, Resume, Seq};
+use crate::change::{ChangePage, Origin, Resume, Seq};
 use crate::page::{Page, Suggestions};
 use crate::product::{ProductId, ProductKey, Sku, etag_of};
 use crate::query::Query;
@@ -85,7 +85,8 @@ impl StoredProduct {
 pub trait ProductReader: Send + Sync {
     /// The product of that id or sku.
     async fn product(&self, key: &ProductKey) -> Result<Option<StoredProduct>, StoreError>;
-    /// Up to `limit` products with ids after `after`, in order of id.
+    /// Up to `limit` products with ids after `after`, in order of id. Fewer than that say nothing of the end, only none
+    /// do: a page is bounded by its bytes as well, some 16 MiB, but has at least one product.
     async fn scan(&self, after: Option<ProductId>, limit: u32) -> Result<Vec<StoredProduct>, StoreError>;
     /// How many products there are.
     async fn count(&self) -> Result<u64, StoreError>;
@@ -150,7 +151,11 @@ pub struct Compacted {
 pub trait ChangeLog: Send + Sync {
     /// The newest place; every change up to it is visible.
     async fn head(&self) -> Result<Seq, StoreError>;
-    /// Up to `limit` changes from there on, in order.
+    /// What tells this log from every other: drawn at random when its database was set up, the same ever since. A copy
+    /// of the database, and the database put back from a backup, has the same.
+    async fn origin(&self) -> Result<Origin, StoreError>;
+    /// Up to `limit` changes from there on, in order. Fewer than that say nothing of the end, only none do: a page is
+    /// bounded by its bytes as well, some 16 MiB, but has at least one change if there is one.
     async fn read(&self, from: Resume, limit: u32) -> Result<ChangePage, ChangeLogError>;
     /// Tells how far a follower has come, so that compaction stays behind it.
     async fn follow(&self, follower: &str, at: Seq, now: Timestamp) -> Result<(), StoreError>;

@@ -53,10 +53,15 @@ pub(crate) trait ChangeSql: Send {
     fn append(&mut self, rows: &[LogRow]) -> impl Future<Output = Answer<()>> + Send;
     /// The newest place.
     fn head(&mut self) -> impl Future<Output = Answer<i64>> + Send;
+    /// What tells this database from every other.
+    fn origin(&mut self) -> impl Future<Output = Answer<Vec<u8>>> + Send;
     /// The place of a product's newest change.
     fn newest_of(&mut self, id: ProductId) -> impl Future<Output = Answer<Option<i64>>> + Send;
     /// Changes after a place with head and floor, all of one moment. Always at least one row, perhaps without a change.
+    /// Their documents are asked for apart.
     fn changes_after(&mut self, after: i64, limit: u32) -> impl Future<Output = Answer<Vec<ReadRow>>> + Send;
+    /// The documents of those of the products that are there.
+    fn documents(&mut self, ids: &[ProductId]) -> impl Future<Output = Answer<Vec<DocumentRow>>> + Send;
     /// Notes how far a follower has come.
     fn note_follower(&mut self, name: &str, seq: i64, now: i64) -> impl Future<Output = Answer<()>> + Send;
 }
@@ -137,6 +142,16 @@ pub(crate) struct ProductRow {
 }
 
 impl ProductRow {
+    /// Its id, as it is stored.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.id
+    }
+
+    /// How long its document is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.document.len()
+    }
+
     /// As the port gives it.
     pub(crate) fn stored(self) -> Answer<StoredProduct> {
         Ok(StoredProduct {
@@ -215,7 +230,13 @@ pub(crate) struct ReadRow {
     pub(crate) sku: Option<String>,
     pub(crate) version: Option<i64>,
     pub(crate) changed_at: Option<i64>,
-    pub(crate) document: Option<Vec<u8>>,
+}
+
+/// A product's JSON.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct DocumentRow {
+    pub(crate) id: Vec<u8>,
+    pub(crate) document: Vec<u8>,
 }
 
 /// How far compaction has come.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use haat_catalog::page::Suggestions;
 use haat_catalog::ports::{ChangeLog, IndexError, IndexStatus, ListingIndex, ProductReader, SuggestQuery};
-use haat_catalog::{Clock, Page, ProductId, Query, Seq};
+use haat_catalog::{Clock, Page, Query, Seq};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -205,7 +205,7 @@ fn open_folder(dir: &std::path::Path) -> Result<Opened, IndexError> {
     let found = match folder.current().map(|path| Generation::open(&path)) {
         None => None,
         Some(Ok((generation, payload))) => match generation.view(None) {
-            Ok(view) => Some(Live::new(Arc::new(generation), Arc::new(view), payload.seq, payload.last)),
+            Ok(view) => Some(Live::new(Arc::new(generation), Arc::new(view), payload)),
             Err(e) => {
                 tracing::warn!(error = %Unusable::from(e), "the index will be built anew");
                 None
@@ -224,9 +224,6 @@ fn open_folder(dir: &std::path::Path) -> Result<Opened, IndexError> {
 pub(super) fn internal(e: impl std::fmt::Display) -> IndexError {
     IndexError::Internal(e.to_string())
 }
-
-/// The last product of a page of changes, for the payload of the commit that has it.
-pub(super) type Last = Option<ProductId>;
 
 #[async_trait]
 impl ListingIndex for Index {

@@ -37,15 +37,18 @@ CREATE TABLE IF NOT EXISTS change_seq (
 
 INSERT IGNORE INTO change_seq (id, value, products) VALUES (1, 0, 0);
 
--- How far compaction has come. Apart from the counter, so that compaction never waits for writers.
+-- How far compaction has come. Apart from the counter, so that compaction never waits for writers. `origin` is drawn
+-- once: it tells places in this log from places in another database's.
 CREATE TABLE IF NOT EXISTS change_log_state (
-    id            INT    NOT NULL,
-    floor_seq     BIGINT NOT NULL,
-    compacted_seq BIGINT NOT NULL,
+    id            INT        NOT NULL,
+    floor_seq     BIGINT     NOT NULL,
+    compacted_seq BIGINT     NOT NULL,
+    origin        BINARY(16) NOT NULL,
     PRIMARY KEY (id)
 ) ENGINE = InnoDB;
 
-INSERT IGNORE INTO change_log_state (id, floor_seq, compacted_seq) VALUES (1, 0, 0);
+INSERT IGNORE INTO change_log_state (id, floor_seq, compacted_seq, origin)
+VALUES (1, 0, 0, UNHEX(REPLACE(UUID(), '-', '')));
 
 -- Who follows the log and how far they have come.
 CREATE TABLE IF NOT EXISTS change_followers (

@@ -34,14 +34,15 @@ CREATE TABLE change_seq (
 
 INSERT INTO change_seq (id, value, products) VALUES (1, 0, 0);
 
--- How far compaction has come.
+-- How far compaction has come. `origin` is drawn once: it tells places in this log from places in another database's.
 CREATE TABLE change_log_state (
     id            INTEGER NOT NULL PRIMARY KEY,
     floor_seq     INTEGER NOT NULL,
-    compacted_seq INTEGER NOT NULL
+    compacted_seq INTEGER NOT NULL,
+    origin        BLOB    NOT NULL
 ) STRICT;
 
-INSERT INTO change_log_state (id, floor_seq, compacted_seq) VALUES (1, 0, 0);
+INSERT INTO change_log_state (id, floor_seq, compacted_seq, origin) VALUES (1, 0, 0, randomblob(16));
 
 -- Who follows the log and how far they have come.
 CREATE TABLE change_followers (

@@ -25,18 +25,19 @@ statements! {
         "UPDATE change_seq SET value = LAST_INSERT_ID(value + ?), products = products + ? WHERE id = 1";
     HEAD []
         "SELECT value FROM change_seq WHERE id = 1";
+    ORIGIN []
+        "SELECT origin FROM change_log_state WHERE id = 1";
     NEWEST_OF [Id]
         "SELECT MAX(seq) FROM change_log WHERE product_id = ?";
-    /// One statement, so that changes, documents, head and floor are of one moment. The outer joins give a row even
-    /// when there is no change; the inner selection is cut before documents are fetched.
+    /// One statement, so that changes, head and floor are of one moment. The outer join gives a row even when there is no
+    /// change. Documents are fetched apart (`DOCUMENTS`): each once, and no more than are wanted at once.
     CHANGES_AFTER [Seq, Limit]
         "SELECT counter.value AS head, state.floor_seq AS floor_seq, page.seq, page.product_id, page.op, page.sku,
-                page.version, page.changed_at, product.document
+                page.version, page.changed_at
          FROM change_seq AS counter
          JOIN change_log_state AS state ON state.id = 1
          LEFT JOIN (SELECT seq, product_id, op, sku, version, changed_at
                     FROM change_log WHERE seq > ? ORDER BY seq LIMIT ?) AS page ON 1 = 1
-         LEFT JOIN products AS product ON product.id = page.product_id
          WHERE counter.id = 1";
     NOTE_FOLLOWER [Text, Seq, Millis]
         "INSERT INTO change_followers (name, seq, seen_at) VALUES (?, ?, ?)
@@ -129,6 +130,10 @@ pub(crate) static LOCK_KNOWN: Shaped = Shaped::new(
     &[Sample::Sku],
 );
 
+/// The documents of some products.
+pub(crate) static DOCUMENTS: Shaped =
+    Shaped::new("DOCUMENTS", ("SELECT id, document FROM products WHERE id IN (", "?", ")"), &[Sample::Id]);
+
 /// Those of some ids that belong to products.
 pub(crate) static TAKEN_IDS: Shaped =
     Shaped::new("TAKEN_IDS", ("SELECT id FROM products WHERE id IN (", "?", ")"), &[Sample::Id]);
@@ -179,7 +184,7 @@ pub(crate) static FORGET: Shaped =
 
 /// All statements.
 pub(crate) fn all() -> Vec<Statement> {
-    let reading = [&KNOWN, &LOCK_KNOWN, &TAKEN_IDS, &LAST_VERSIONS];
+    let reading = [&KNOWN, &LOCK_KNOWN, &DOCUMENTS, &TAKEN_IDS, &LAST_VERSIONS];
     let shaped = reading.into_iter().chain([&INSERT_PRODUCTS, &REPLACE_PRODUCTS, &APPEND, &FORGET]);
     FIXED.iter().copied().chain(shaped.flat_map(|shaped| shaped.statements())).collect()
 }

@@ -71,7 +71,7 @@ macro_rules! store_conformance {
             log [
                 every_write_has_one_row_in_order, a_refused_write_has_no_row, reading_resumes_anywhere,
                 documents_are_as_of_now, the_head_is_the_last_change, deleted_and_made_again_is_told_in_order,
-                concurrent_writers_leave_no_gap_and_no_repeat,
+                concurrent_writers_leave_no_gap_and_no_repeat, a_page_of_large_products_is_cut_and_resumed, the_origin_stays_what_it_is,
             ]
             compaction [
                 the_newest_change_of_every_product_stays, the_newest_places_are_left_alone,
