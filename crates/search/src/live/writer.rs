@@ -154,7 +154,7 @@ pub fn locate(view: &View, id: ProductId) -> tantivy::Result<Option<(usize, u32)
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use haat_catalog::{ChangeOp, Seq, Timestamp};
+    use haat_catalog::{ChangeOp, Origin, Seq, Timestamp};
     use haat_testkit::generate::Generator;
     use tantivy::index::SegmentMeta;
     use tantivy::indexer::{MergeCandidate, NoMergePolicy};
@@ -181,7 +181,7 @@ mod tests {
 
     fn write(generation: &Generation, writer: &mut Writer, changes: &[Change], seq: u64) {
         writer.apply(changes, &generation.view(None).unwrap()).unwrap();
-        writer.commit(Payload::new(Seq(seq), true, None)).unwrap();
+        writer.commit(Payload::new(Seq(seq), true, Origin::default(), None)).unwrap();
     }
 
     fn open(generation: &Generation, merging: impl MergePolicy + 'static) -> Writer {
