@@ -6,13 +6,13 @@ use std::ops::Range;
 
 use haat_catalog::product::CATEGORY_SEPARATOR;
 use haat_catalog::query::price_step;
-use haat_catalog::{FacetCount, FacetField, FacetResult, FacetValue};
+use haat_catalog::{FacetCount, FacetField, FacetResult, FacetValue, SortField};
 use tantivy::DocId;
 use tantivy::columnar::ColumnIndex;
 use tantivy::fastfield::Column;
 use tantivy::{u64_to_f64, u64_to_i64};
 
-use super::columns::{Columns, TextColumn};
+use super::columns::TextColumn;
 use super::docset::{BLOCK, DocSet};
 use super::filters::attribute_ords;
 use super::ordinals::{Counted, Occurring, Shared};
@@ -39,9 +39,9 @@ pub fn count(view: &View, search: &Search<'_>, field: &FacetField, limit: usize)
         FacetField::InStock => texts(view, sets, Counted::InStock)?.into_iter().map(boolean).collect(),
         FacetField::Category => categories(texts(view, sets, Counted::Category)?),
         FacetField::Attribute(name) => attribute(view, sets, name)?,
-        FacetField::Price => numbers(view, sets, |c| &c.price, |v| FacetValue::Integer(u64_to_i64(v))),
-        FacetField::Rating => numbers(view, sets, |c| &c.rating, |v| FacetValue::Float(u64_to_f64(v))),
-        FacetField::PriceRange => steps(numbers(view, sets, |c| &c.price, |v| FacetValue::Integer(u64_to_i64(v)))),
+        FacetField::Price => numbers(view, sets, SortField::Price, |v| FacetValue::Integer(u64_to_i64(v)))?,
+        FacetField::Rating => numbers(view, sets, SortField::Rating, |v| FacetValue::Float(u64_to_f64(v)))?,
+        FacetField::PriceRange => steps(numbers(view, sets, SortField::Price, |v| FacetValue::Integer(u64_to_i64(v)))?),
     };
     let order = |a: &FacetCount, b: &FacetCount| b.count.cmp(&a.count).then_with(|| by_value(&a.value, &b.value));
     if counts.len() > limit {
@@ -99,12 +99,19 @@ fn attribute(view: &View, sets: &[DocSet], name: &str) -> tantivy::Result<Vec<Fa
 pub(super) fn added_up(view: &View, sets: &[DocSet], shared: &Shared, counted: Counted) -> Vec<FacetCount> {
     let mut totals = vec![0_u64; shared.texts.len()];
     for ((segment, set), places) in view.segments.iter().zip(sets).zip(&shared.places) {
-        let mut counts = vec![0_u32; places.len()];
-        each_value(segment, set, &counted.column(&segment.columns).ords, |ord| {
-            if let Some(count) = counts.get_mut(ord as usize) {
-                *count += 1;
+        let column = counted.column(&segment.columns);
+        let counts = match column.dense(segment.max_doc()) {
+            Some(dense) => dense.tally(segment, set, places.len()),
+            None => {
+                let mut counts = vec![0_u32; places.len()];
+                each_value(segment, set, &column.ords, |ord| {
+                    if let Some(count) = counts.get_mut(ord as usize) {
+                        *count += 1;
+                    }
+                });
+                counts
             }
-        });
+        };
         for (count, place) in counts.iter().zip(places) {
             if let Some(total) = totals.get_mut(*place as usize) {
                 *total += u64::from(*count);
@@ -161,16 +168,28 @@ fn each_value(segment: &SegmentView, set: &DocSet, column: &Column<u64>, mut f: 
 fn numbers(
     view: &View,
     sets: &[DocSet],
-    column: impl Fn(&Columns) -> &Column<u64>,
+    field: SortField,
     value: impl Fn(u64) -> FacetValue,
-) -> Vec<FacetCount> {
+) -> tantivy::Result<Vec<FacetCount>> {
     let mut totals: HashMap<u64, u64> = HashMap::new();
+    let Some(indexed) = view.fields.sort(field) else { return Ok(Vec::new()) };
+    let mut add = |number: u64, count: u64| *totals.entry(number).or_default() += count;
     for (segment, set) in view.segments.iter().zip(sets) {
-        let mut tally = Tally::new(column(&segment.columns));
-        each_value(segment, set, column(&segment.columns), |number| tally.add(number));
-        tally.each(|number, count| *totals.entry(number).or_default() += count);
+        let Some(column) = segment.columns.number(field) else { continue };
+        match segment.columns.dense(field, || segment.reader.inverted_index(indexed))? {
+            Some((values, dense)) => {
+                let counts = dense.tally(segment, set, values.len());
+                let occurring = values.iter().zip(counts).filter(|(_, count)| *count > 0);
+                occurring.for_each(|(number, count)| add(*number, u64::from(count)));
+            }
+            None => {
+                let mut tally = Tally::new(column);
+                each_value(segment, set, column, |number| tally.add(number));
+                tally.each(&mut add);
+            }
+        }
     }
-    totals.into_iter().map(|(number, count)| FacetCount { value: value(number), count }).collect()
+    Ok(totals.into_iter().map(|(number, count)| FacetCount { value: value(number), count }).collect())
 }
 
 /// Counts numbers of one segment: in an array where they lie close together, else in a map.
