@@ -323,6 +323,7 @@ pub trait ListingIndex: Send + Sync {
     async fn suggest(&self, query: SuggestQuery) -> Result<Suggestions, IndexError>;
     /// Where the index stands.
     fn status(&self) -> IndexStatus;
-    /// Tells the follower that something was written, so that it need not wait for its next look.
-    fn nudge(&self);
+    /// Tells the follower that something was written, so that it need not wait for its next look. The products that are
+    /// named are shown soon even while the follower is far behind, which whoever wrote them would otherwise wait out.
+    fn nudge(&self, written: &[ProductId]);
 }

@@ -188,7 +188,7 @@ async fn carry_out(
     let (now, new_id) = (app.services.clock.now(), app.services.ids.next_id());
     let request = WriteRequest { command, precondition, idempotency, now, new_id };
     let receipt = app.services.writer.write(request).await?;
-    app.services.index.nudge();
+    app.services.index.nudge(&[receipt.id]);
     Ok(receipt)
 }
 

@@ -19,6 +19,7 @@ use super::folder::Folder;
 use super::generation::{Generation, Payload, empty_view};
 use super::index::{Index, IndexOptions};
 use super::merging::Tiers;
+use super::urgent;
 use super::writer::Writer;
 use crate::engine::view::View;
 
@@ -145,6 +146,8 @@ pub struct Follower {
     same_log: bool,
     /// Where the log's head was when it was first seen: an index that has come so far is ready.
     goal: Option<Seq>,
+    /// When somebody last wrote through this server.
+    urgent_at: Option<Instant>,
     failures: u32,
     noted: Option<Instant>,
     checked: Instant,
@@ -154,6 +157,10 @@ pub struct Follower {
     inspected: bool,
 }
 
+/// Changes read at once while somebody waits to see a product that is far behind in the log.
+const URGENT_BATCH: u32 = 1_000;
+/// For how long after that.
+const URGENT_FOR: Duration = Duration::from_secs(5);
 /// How often the log is told how far this follower has come.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether somebody asks for a rebuild.
@@ -176,6 +183,7 @@ impl Follower {
             stop: CancellationToken::new(),
             same_log: false,
             goal: None,
+            urgent_at: None,
             failures: 0,
             noted: None,
             checked: Instant::now(),
@@ -391,7 +399,15 @@ impl Follower {
             return step;
         }
         self.same_log = true;
-        let page = match source.log.read(live.seq.into(), self.index.options.batch).await {
+        // Taken before the log is read: a page that comes to its end has them all.
+        let urgent = self.index.urgent.take();
+        if !urgent.is_empty() {
+            self.urgent_at = Some(Instant::now());
+        }
+        // Whoever writes now will soon write again, and would wait for the batch under way.
+        let busy = self.urgent_at.is_some_and(|at| at.elapsed() < URGENT_FOR);
+        let batch = if busy { self.index.options.batch.min(URGENT_BATCH) } else { self.index.options.batch };
+        let mut page = match source.log.read(live.seq.into(), batch).await {
             Ok(page) => page,
             Err(ChangeLogError::Compacted { .. }) => return Step::Lost("it was away for too long", Keep::Serving),
             Err(ChangeLogError::Ahead { .. }) => {
@@ -411,6 +427,12 @@ impl Follower {
         let payload = Payload::new(newest.seq, true, live.origin, Some(newest.id));
         // Not by their number: a page is bounded by bytes as well.
         let more = newest.seq < page.head;
+        if more && !urgent.is_empty() {
+            match urgent::read(&*source.reader, urgent).await {
+                Ok(changes) => page.changes.extend(changes),
+                Err(e) => return Step::Failed(e.to_string()),
+            }
+        }
         let began = Instant::now();
         let applied = match live.open_writer(&self.index.options).await {
             // The index was further than was thought: what was read would be applied twice.

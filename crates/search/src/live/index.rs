@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use haat_catalog::page::Suggestions;
 use haat_catalog::ports::{ChangeLog, IndexError, IndexStatus, ListingIndex, ProductReader, SuggestQuery};
-use haat_catalog::{Clock, Page, Query, Seq};
+use haat_catalog::{Clock, Page, ProductId, Query, Seq};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +17,7 @@ use super::build::Source;
 use super::folder::{Folder, Ownership};
 use super::follow::{Follower, Live};
 use super::generation::{Generation, Unusable, empty_view};
+use super::urgent::Urgent;
 use super::writer::Effort;
 use crate::engine::page::page;
 use crate::engine::plan::Strategy;
@@ -96,6 +97,7 @@ pub struct Index {
     state: RwLock<Arc<State>>,
     reached: watch::Sender<Seq>,
     pub(super) nudged: Notify,
+    pub(super) urgent: Urgent,
     pub(super) head: AtomicU64,
     pub(super) caught_up: AtomicBool,
     /// Set when a search failed in a way that damaged files could explain.
@@ -135,6 +137,7 @@ impl Index {
             state: RwLock::new(Arc::new(State { view, seq, whole, generation: 1 })),
             reached: watch::Sender::new(seq),
             nudged: Notify::new(),
+            urgent: Urgent::default(),
             head: AtomicU64::new(seq.0),
             caught_up: AtomicBool::new(false),
             suspect: AtomicBool::new(false),
@@ -254,7 +257,8 @@ impl ListingIndex for Index {
         }
     }
 
-    fn nudge(&self) {
+    fn nudge(&self, written: &[ProductId]) {
+        self.urgent.add(written);
         self.nudged.notify_one();
     }
 }

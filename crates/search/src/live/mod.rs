@@ -10,5 +10,6 @@ pub mod generation;
 pub mod index;
 pub mod merging;
 pub mod rebuild;
+mod urgent;
 pub mod verify;
 pub mod writer;

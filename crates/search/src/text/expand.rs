@@ -7,8 +7,8 @@
 //! - **Typo**, **two typos**: words at a distance of one, for words of four letters or more; at a distance of two for words of
 //!   eight or more, when there is none at a distance of one. Only when no product has the word itself (or, for the last
 //!   word, one that begins with it), and never for or with words that have digits. The last word may be both misspelt and
-//!   unfinished: words that begin with something at a distance of one. A word that fewer than [`RARE`]
-//!   products have is taken for misspelt all the same (by one typo) when [`MISSPELT`] times as many have one at a distance
+//!   unfinished: words that begin with something at a distance of one. A word that fewer than a hundred
+//!   products have is taken for misspelt all the same (by one typo) when fifty times as many have one at a distance
 //!   of one: a misspelt product must not hide all the others from those who misspell it the same way.
 //!
 //! Whether a word is taken for misspelt is decided once per walk and carried in its cursors ([`Tolerance`]): what others

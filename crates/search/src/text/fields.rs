@@ -33,7 +33,7 @@ pub struct TextFields {
     pub category: Field,
     /// Stems of the description.
     pub description: Field,
-    /// Skus as [`sku_text`] gives them.
+    /// Skus, whole and without regard to case.
     pub sku: Field,
     /// The hashed stems of all four texts in order (column).
     pub sequence: Field,

@@ -118,7 +118,7 @@ async fn a_walk_by_a_misspelt_word_goes_on_when_somebody_creates_a_product_that_
                 let mut misspelt = generator.product();
                 misspelt.name = "Choclate".to_owned();
                 let seq = stage.put(misspelt).await.seq;
-                running.index.nudge();
+                running.index.nudge(&[]);
                 running.until("the misspelt product is in", || running.index.status().seq >= seq).await;
             }
             pages += 1;

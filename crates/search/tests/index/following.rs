@@ -26,7 +26,7 @@ async fn an_index_is_built_from_what_is_there_and_follows_what_is_written() {
     let mut changed = products[1].clone();
     changed.name = "Another name".to_owned();
     let receipt = stage.put(changed).await;
-    running.index.nudge();
+    running.index.nudge(&[]);
     let min_seq = receipt.seq.to_string();
     let page = running.list(&[("min_seq", &min_seq)]).await;
     assert!(page.complete && page.seq >= receipt.seq);

@@ -72,7 +72,7 @@ async fn the_first_write_after_an_outage_is_listed_at_once() {
     product.sku = Sku::new("fresh").unwrap();
     let seq = stage.put(product).await.seq;
     let written = Instant::now();
-    running.index.nudge();
+    running.index.nudge(&[]);
     running.until("the write is in", || running.index.status().seq >= seq).await;
     assert!(written.elapsed() < Duration::from_secs(2), "{:?}", written.elapsed());
     running.stop().await;
@@ -93,6 +93,38 @@ async fn a_connection_that_leads_to_another_database_after_an_outage() {
     running.until("the other database is listed", || running.index.status().documents == 90).await;
     running.ready().await;
     let stage = Stage { store: other.store.clone(), ..stage };
+    stage.assert_clean(&running).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_here_is_shown_before_its_turn_behind_a_long_log() {
+    let stage = Stage::new().await;
+    let mut generator = Generator::new(4);
+    stage.import(&generator.products(50)).await;
+    let gate = Arc::new(Gate::new(stage.store.clone()));
+    let running = stage.start_behind(&gate).await;
+    running.ready().await;
+    gate.set_down(true);
+    stage.import(&generator.products(4_000)).await;
+    let mut product = generator.product();
+    product.sku = Sku::new("fresh").unwrap();
+    product.brand = Some("Only This".to_owned());
+    let receipt = stage.put(product).await;
+    running.index.nudge(&[receipt.id]);
+    gate.set_down(false);
+    let began = Instant::now();
+    loop {
+        let come = running.index.status().seq;
+        if running.list(&[("brand", "Only This")]).await.total.unwrap().value == 1 {
+            assert!(come < receipt.seq, "it had to wait for all that was written before");
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "never shown");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // And nothing is there twice when its turn comes.
+    running.until("the log is followed", || running.index.status().seq >= receipt.seq).await;
     stage.assert_clean(&running).await;
     running.stop().await;
 }
