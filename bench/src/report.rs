@@ -101,7 +101,11 @@ fn machine() -> String {
     let memory: u64 = find("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let model = find("/proc/cpuinfo", "model name");
-    format!("{cores} cores ({model}), {} GiB of memory, Linux {}", memory.div_ceil(1 << 20), kernel.trim())
+    format!(
+        "{cores} cores ({model}), {} GiB of memory, Linux {}",
+        memory.div_ceil(1 << 20),
+        kernel.split('-').next().unwrap_or_default().trim()
+    )
 }
 
 fn commit() -> String {

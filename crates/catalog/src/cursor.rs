@@ -2,10 +2,10 @@
 //!
 //! A cursor holds the sort values and the id of the product at a page's edge. The next page is what comes strictly
 //! after them in the query's order, so a product whose sort values do not change is neither skipped nor repeated
-//! however much is written meanwhile, and a deep page costs what the first one costs.
+//! however much is written meanwhile, and a deep page costs what the first one costs (by relevance and distance: up to what all of them cost).
 //!
 //! On the wire it is base64url (RFC 4648 §5) of: format version (1 byte), flags (1 byte, bit 0 = backward), the
-//! query's [fingerprint](crate::Query::fingerprint) (8 bytes), the sort values, the id (16 bytes), and a checksum of
+//! query's [fingerprint](crate::Query::fingerprint) (8 bytes), for a search its [`Tolerance`] (4 bytes), the sort values, the id (16 bytes), and a checksum of
 //! all that (4 bytes) so that a damaged cursor is told from a foreign one. It is not secret and needs no signature:
 //! a forged one can only name another place in the same listing.
 
@@ -29,11 +29,69 @@ pub enum SortValue {
     Text(String),
 }
 
+/// What each word of the query's text is taken for. Whether a word is taken for misspelt depends on what words
+/// the catalogue has; it is decided on a walk's first page and stays so, whatever is written meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tolerance(u32);
+
+impl Tolerance {
+    /// How many words it tells of: two bits for each.
+    const WORDS: usize = 10;
+
+    /// What the `word`-th word is taken for.
+    pub fn of(self, word: usize) -> Typos {
+        if word >= Self::WORDS {
+            return Typos::None;
+        }
+        match self.0 >> (2 * word) & 3 {
+            0 => Typos::None,
+            1 => Typos::One,
+            2 => Typos::Two,
+            _ => Typos::Beginning,
+        }
+    }
+
+    /// The same with `typos` for the `word`-th word.
+    #[must_use]
+    pub fn with(self, word: usize, typos: Typos) -> Self {
+        if word >= Self::WORDS {
+            return self;
+        }
+        let bits = match typos {
+            Typos::None => 0,
+            Typos::One => 1,
+            Typos::Two => 2,
+            Typos::Beginning => 3,
+        };
+        Self(self.0 & !(3 << (2 * word)) | bits << (2 * word))
+    }
+
+    fn from_bits(bits: u32) -> Option<Self> {
+        (bits >> (2 * Self::WORDS) == 0).then_some(Self(bits))
+    }
+}
+
+/// How a word of a text may be misspelt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Typos {
+    /// It is taken as it is.
+    #[default]
+    None,
+    /// With one typo.
+    One,
+    /// With up to two.
+    Two,
+    /// It is the beginning of a word, with one typo.
+    Beginning,
+}
+
 /// A place in the order of one query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cursor {
     /// Whether the page wanted lies before this place rather than after it.
     pub backward: bool,
+    /// Which words of the query's text are taken for misspelt.
+    pub tolerance: Tolerance,
     /// One value per sort key of the query.
     pub values: Vec<SortValue>,
     /// Breaks ties.
@@ -51,7 +109,7 @@ pub enum CursorError {
     Mismatch,
 }
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const MAX_TEXT: usize = 8_192;
 
 impl Cursor {
@@ -59,6 +117,9 @@ impl Cursor {
     pub fn encode_for(&self, query: &Query) -> String {
         let mut bytes = vec![FORMAT, u8::from(self.backward)];
         bytes.extend(query.fingerprint().to_be_bytes());
+        if query.text.is_some() {
+            bytes.extend(self.tolerance.0.to_be_bytes());
+        }
         for value in &self.values {
             match value {
                 SortValue::Missing => bytes.push(0),
@@ -103,9 +164,16 @@ impl Cursor {
         if u64::from_be_bytes(rest.array()?) != query.fingerprint() {
             return Err(CursorError::Mismatch);
         }
+        let tolerance = match query.text {
+            Some(_) => Tolerance::from_bits(u32::from_be_bytes(rest.array()?)).ok_or(CursorError::Invalid)?,
+            None => Tolerance::default(),
+        };
         let values = query.sort.iter().map(|key| rest.value(key.field)).collect::<Result<_, _>>()?;
         let id = ProductId::from_bytes(rest.array()?);
-        if rest.0.is_empty() { Ok(Self { backward: flags & 1 == 1, values, id }) } else { Err(CursorError::Invalid) }
+        if !rest.0.is_empty() {
+            return Err(CursorError::Invalid);
+        }
+        Ok(Self { backward: flags & 1 == 1, tolerance, values, id })
     }
 }
 
@@ -157,13 +225,27 @@ mod tests {
 
     fn cursor() -> Cursor {
         let values = vec![SortValue::Text("basmati".into()), SortValue::Float(4.5), SortValue::Missing];
-        Cursor { backward: true, values, id: ProductId::from_bytes([7; 16]) }
+        let tolerance = Tolerance::default().with(0, Typos::One).with(9, Typos::Beginning);
+        Cursor { backward: true, tolerance, values, id: ProductId::from_bytes([7; 16]) }
     }
 
     #[test]
     fn a_cursor_comes_back_as_it_was() {
-        let q = query(&[("sort", "name,-rating,price")]);
+        let q = query(&[("q", "x"), ("sort", "name,-rating,price")]);
         assert_eq!(Cursor::decode_for(&cursor().encode_for(&q), &q), Ok(cursor()));
+        let listing = query(&[("sort", "name,-rating,price")]);
+        let without = Cursor { tolerance: Tolerance::default(), ..cursor() };
+        assert_eq!(Cursor::decode_for(&cursor().encode_for(&listing), &listing), Ok(without));
+    }
+
+    #[test]
+    fn every_word_keeps_its_own_tolerance() {
+        let all = [Typos::None, Typos::One, Typos::Two, Typos::Beginning];
+        let tolerance = (0..12).fold(Tolerance::default(), |t, word| t.with(word, all[word % 4]));
+        (0..10).for_each(|word| assert_eq!(tolerance.of(word), all[word % 4]));
+        assert_eq!(tolerance.of(11), Typos::None, "only so many words count");
+        assert_eq!(tolerance.with(1, Typos::None).of(1), Typos::None);
+        assert_eq!(Tolerance::from_bits(1 << 20), None);
     }
 
     #[test]

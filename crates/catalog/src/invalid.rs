@@ -61,8 +61,15 @@ pub fn pointer_token(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }
 
+/// The longest text, in characters, for which a name is looked for that may have been meant.
+const MAX_COMPARED: usize = 64;
+
 /// The known name nearest to `unknown`, if one is near enough to be what was meant.
 pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A comparison costs the product of both lengths, and nobody means a name by a text so long.
+    if unknown.chars().nth(MAX_COMPARED).is_some() {
+        return None;
+    }
     let wanted = unknown.to_lowercase();
     known
         .into_iter()
@@ -70,4 +77,18 @@ pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .filter(|(distance, name)| *distance <= 2.max(name.chars().count() / 3))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_suggested_for_what_may_be_a_name() {
+        assert_eq!(nearest("nmae", ["name", "price"]), Some("name"));
+        assert_eq!(nearest(&"n".repeat(64), [format!("{}m", "n".repeat(63)).as_str()]).map(str::len), Some(64));
+        let endless = "n".repeat(3_000_000);
+        // Comparing these two would take hours.
+        assert_eq!(nearest(&endless, [endless.as_str()]), None);
+    }
 }

@@ -27,8 +27,8 @@ pub mod query;
 pub mod time;
 pub mod write;
 
-pub use change::{Change, ChangeOp, ChangePage, Resume, Seq};
-pub use cursor::{Cursor, CursorError, SortValue};
+pub use change::{Change, ChangeOp, ChangePage, Origin, Resume, Seq};
+pub use cursor::{Cursor, CursorError, SortValue, Tolerance, Typos};
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};
 pub use page::{FacetCount, FacetResult, FacetValue, Hit, Page, Total};

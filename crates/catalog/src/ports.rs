@@ -15,12 +15,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::change::{ChangePage, Resume, Seq};
+use crate::change::{ChangePage, Origin, Resume, Seq};
 use crate::page::{Page, Suggestions};
-use crate::product::{ProductId, ProductKey, Sku};
+use crate::product::{ProductId, ProductKey, Sku, etag_of};
 use crate::query::Query;
 use crate::time::Timestamp;
-use crate::write::{BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
+use crate::write::{BatchError, BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
 
 /// Why a store could not do its work. The text is for the log, never for a client.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -46,6 +46,17 @@ pub enum StoreError {
     Internal(String),
 }
 
+impl StoreError {
+    /// Whether the same call may succeed later although nothing that Haat does or keeps is changed. A refused login is
+    /// among these: once somebody has mended the setting, it passes.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Denied(_) | Self::Timeout(_) | Self::Contention(_) => true,
+            Self::Corrupt(_) | Self::Internal(_) => false,
+        }
+    }
+}
+
 /// A product as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredProduct {
@@ -59,12 +70,23 @@ pub struct StoredProduct {
     pub document: Bytes,
 }
 
+impl StoredProduct {
+    /// Its entity tag.
+    ///
+    /// # Errors
+    /// When its JSON is no product's.
+    pub fn etag(&self) -> Result<String, StoreError> {
+        etag_of(&self.document).ok_or_else(|| StoreError::Corrupt(format!("the document of the product {}", self.id)))
+    }
+}
+
 /// Reads products, one by one or all of them in order of id.
 #[async_trait]
 pub trait ProductReader: Send + Sync {
     /// The product of that id or sku.
     async fn product(&self, key: &ProductKey) -> Result<Option<StoredProduct>, StoreError>;
-    /// Up to `limit` products with ids after `after`, in order of id.
+    /// Up to `limit` products with ids after `after`, in order of id. Fewer than that say nothing of the end, only none
+    /// do: a page is bounded by its bytes as well, some 16 MiB, but has at least one product.
     async fn scan(&self, after: Option<ProductId>, limit: u32) -> Result<Vec<StoredProduct>, StoreError>;
     /// How many products there are.
     async fn count(&self) -> Result<u64, StoreError>;
@@ -76,7 +98,7 @@ pub trait ProductWriter: Send + Sync {
     /// Carries out a command as [`crate::write::decide`] decides.
     async fn write(&self, request: WriteRequest) -> Result<Receipt, WriteError>;
     /// Writes many products; the outcomes are in the order of the drafts.
-    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, StoreError>;
+    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, BatchError>;
     /// Forgets idempotency keys used before `before`; gives their number.
     async fn prune_keys(&self, before: Timestamp) -> Result<u64, StoreError>;
 }
@@ -111,7 +133,7 @@ pub struct Compaction {
     pub keep_newest: u64,
     /// Deletions before this moment are forgotten.
     pub deletions_before: Timestamp,
-    /// Followers not heard of since this moment no longer hold back the compaction.
+    /// Followers not heard of since this moment no longer hold back the compaction, and are forgotten.
     pub followers_since: Timestamp,
 }
 
@@ -129,7 +151,11 @@ pub struct Compacted {
 pub trait ChangeLog: Send + Sync {
     /// The newest place; every change up to it is visible.
     async fn head(&self) -> Result<Seq, StoreError>;
-    /// Up to `limit` changes from there on, in order.
+    /// What tells this log from every other: drawn at random when its database was set up, the same ever since. A copy
+    /// of the database, and the database put back from a backup, has the same.
+    async fn origin(&self) -> Result<Origin, StoreError>;
+    /// Up to `limit` changes from there on, in order. Fewer than that say nothing of the end, only none do: a page is
+    /// bounded by its bytes as well, some 16 MiB, but has at least one change if there is one.
     async fn read(&self, from: Resume, limit: u32) -> Result<ChangePage, ChangeLogError>;
     /// Tells how far a follower has come, so that compaction stays behind it.
     async fn follow(&self, follower: &str, at: Seq, now: Timestamp) -> Result<(), StoreError>;
@@ -149,6 +175,18 @@ pub enum JobState {
     Done,
     /// Stopped before the end; `message` says why.
     Failed,
+    /// Stopped by whoever sent it; what is counted is done.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing more will happen to the job.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Queued | Self::Running => false,
+            Self::Done | Self::Failed | Self::Cancelled => true,
+        }
+    }
 }
 
 /// How many records an import has dealt with.
@@ -207,10 +245,18 @@ pub trait ImportJobs: Send + Sync {
     async fn create_job(&self, job: &ImportJob) -> Result<(), StoreError>;
     /// The job of that id.
     async fn job(&self, id: Uuid) -> Result<Option<ImportJob>, StoreError>;
-    /// Writes state, counts, errors and message of a job.
-    async fn save_job(&self, job: &ImportJob) -> Result<(), StoreError>;
-    /// The jobs of a replica that are queued or running, oldest first.
+    /// Writes state, counts, errors and message of a job that is unfinished; tells whether there is such a job. One that
+    /// was ended (by whoever cancelled it, say) stays as it is.
+    async fn save_job(&self, job: &ImportJob) -> Result<bool, StoreError>;
+    /// The jobs of a replica that are queued or running, oldest first. One whose row cannot be read is left out (and
+    /// logged), so that it does not stand in the way of the others.
     async fn unfinished_jobs(&self, owner: &str) -> Result<Vec<ImportJob>, StoreError>;
+    /// Cancels a job: no batch of it is written from now on. Gives where it stands now, which is
+    /// [`JobState::Cancelled`] unless it had ended before; `None` when there is no such job.
+    async fn cancel_job(&self, id: Uuid, now: Timestamp) -> Result<Option<JobState>, StoreError>;
+    /// Fails unfinished jobs that have not moved since `since` and whose owners have not told since then how far they
+    /// follow the change log: these will not come back to carry them out. Gives their number.
+    async fn fail_abandoned_jobs(&self, since: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
     /// Forgets finished jobs last moved before `before`.
     async fn prune_jobs(&self, before: Timestamp) -> Result<u64, StoreError>;
 }
@@ -280,6 +326,7 @@ pub trait ListingIndex: Send + Sync {
     /// How long ago what readers see moved on from the state that had come to `seq`; `None` while it has not. What was
     /// made from that state is out of date for so long.
     fn superseded(&self, seq: Seq) -> Option<Duration>;
-    /// Tells the follower that something was written, so that it need not wait for its next look.
-    fn nudge(&self);
+    /// Tells the follower that something was written, so that it need not wait for its next look. The products that are
+    /// named are shown soon even while the follower is far behind, which whoever wrote them would otherwise wait out.
+    fn nudge(&self, written: &[ProductId]);
 }

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::change::Seq;
 use crate::invalid::{Invalid, Violation};
-use crate::ports::StoreError;
-use crate::product::{Draft, Product, ProductId, ProductKey, Sku, etag, patch::merge_patch};
+use crate::ports::{ImportJob, StoreError};
+use crate::product::{Draft, Product, ProductId, ProductKey, Sku, etag_of, patch::merge_patch};
 use crate::time::Timestamp;
 
 /// What to do.
@@ -119,9 +119,9 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The product's entity tag.
-    pub fn etag(&self) -> String {
-        etag(self.id, self.version)
+    /// The product's entity tag; `None` when it is gone.
+    pub fn etag(&self) -> Option<String> {
+        self.document.as_deref().and_then(etag_of)
     }
 }
 
@@ -234,11 +234,26 @@ pub struct BatchRequest {
     pub checkpoint: Option<Checkpoint>,
 }
 
+/// Why a batch was not written. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// The checkpoint's job does not stand where the batch goes on from: an earlier attempt at this very batch was
+    /// written although its answer was lost, or the job has ended meanwhile, or is gone.
+    #[error("the import job is not where the batch goes on from")]
+    Moved(Option<Box<ImportJob>>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// How far an import job has come with this batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The job.
     pub job: uuid::Uuid,
+    /// Records that the job has dealt with before this batch. The batch is written only if that is so, which makes
+    /// sending it again harmless, whoever wrote in between.
+    pub from: u64,
     /// Records read so far, this batch included.
     pub records: u64,
     /// Records refused so far, before the store looked at this batch.

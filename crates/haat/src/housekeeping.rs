@@ -39,6 +39,12 @@ async fn sweep(store: &dyn Store, now: Timestamp, retention: &Retention) {
         Ok(done) => report("change-log rows", Ok(done.superseded + done.deletions)),
         Err(e) => report("change-log rows", Err(e)),
     }
+    let gone = before(now, retention.followers);
+    match store.fail_abandoned_jobs(gone, now).await {
+        Ok(0) => {}
+        Ok(jobs) => tracing::warn!(jobs, "failed import jobs of servers that have not been heard of"),
+        Err(error) => tracing::warn!(%error, "cannot look for abandoned import jobs now; trying again later"),
+    }
     report("idempotency keys", store.prune_keys(before(now, retention.idempotency_keys)).await);
     report("import jobs", store.prune_jobs(before(now, retention.import_jobs)).await);
 }

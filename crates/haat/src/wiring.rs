@@ -12,7 +12,7 @@ use haat_catalog::{Clock, Ids, time};
 use haat_http::{HttpOptions, Services, WriteAccess};
 use haat_search::{Index, IndexOptions};
 use haat_store::{MySqlOptions, MySqlTls, SqliteOptions, Store, StoreOptions};
-use haat_transfer::{UploadOptions, Uploads};
+use haat_transfer::{InputLimits, UploadOptions, Uploads};
 use tokio::time::Instant;
 
 use crate::config::{Config, ConfigError, Loaded, Problem, Tls};
@@ -285,6 +285,7 @@ fn uploads(config: &Config, data: &DataDir, store: &Arc<dyn Store>, world: &Worl
         owner,
         max_bytes: config.imports.max_size.get(),
         max_queued: config.imports.max_queued,
+        limits: InputLimits { records: config.imports.max_records, unpacked_bytes: config.imports.max_unpacked.get() },
     };
     Uploads::new(options, store.clone(), store.clone(), world.clock.clone(), world.ids.clone())
 }

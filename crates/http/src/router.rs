@@ -11,7 +11,7 @@ use crate::middleware::{outer, timeout};
 use crate::openapi;
 use crate::options::{HttpOptions, Services};
 use crate::problem::{Code, Problem};
-use crate::routes::{changes, docs, health, imports, item, listing, suggest, write};
+use crate::routes::{changes, docs, export, health, imports, item, listing, suggest, write};
 use crate::state::{App, SharedApp};
 
 /// What is answered within `request_timeout`.
@@ -20,7 +20,7 @@ pub(crate) fn bounded() -> OpenApiRouter<SharedApp> {
         .routes(routes!(listing::list, write::create))
         .routes(routes!(item::get, write::put, write::patch, write::delete))
         .routes(routes!(suggest::suggest))
-        .routes(routes!(imports::get))
+        .routes(routes!(imports::get, imports::cancel))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(docs::openapi))
@@ -30,7 +30,10 @@ pub(crate) fn bounded() -> OpenApiRouter<SharedApp> {
 
 /// What lasts as long as its body or its reader does, and bounds its own silences.
 pub(crate) fn streaming() -> OpenApiRouter<SharedApp> {
-    OpenApiRouter::default().routes(routes!(imports::submit)).routes(routes!(changes::changes))
+    OpenApiRouter::default()
+        .routes(routes!(imports::submit))
+        .routes(routes!(export::export))
+        .routes(routes!(changes::changes))
 }
 
 /// The whole API, ready to be served.

@@ -18,6 +18,8 @@ use crate::routes::docs::fixed;
 const MAX_WRITES: usize = 256;
 /// The most followers of the change feed (long polls and event streams) at a time.
 const MAX_FOLLOWERS: usize = 1_000;
+/// The most exports under way at a time. Each holds some thousands of products in memory.
+const MAX_EXPORTS: usize = 4;
 /// What goes for `Cache-Control` when the configured text is no header value.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("public, max-age=0, must-revalidate");
 
@@ -30,6 +32,7 @@ pub(crate) struct App {
     pub followers: Arc<Semaphore>,
     /// Answers to readers.
     pub pages: Pages,
+    pub exports: Arc<Semaphore>,
     /// The OpenAPI document, rendered once.
     pub openapi: Ready,
 }
@@ -48,6 +51,7 @@ impl App {
             writes: Arc::new(Semaphore::new(MAX_WRITES)),
             followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
             openapi: fixed(openapi),
+            exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
         })
     }
 }

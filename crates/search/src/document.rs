@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use haat_catalog::query::name_sort_key;
-use haat_catalog::{Product, ProductId, SortField};
+use haat_catalog::{Product, ProductId, Sku, SortField};
 use tantivy::schema::Value;
 use tantivy::{TantivyDocument, Term};
 
@@ -37,24 +37,33 @@ impl Documents {
     }
 
     fn make(&mut self, p: &Product, json: &[u8]) -> TantivyDocument {
-        let f = &self.fields;
+        let mut d = self.columns(p);
+        d.add_bytes(self.fields.id, p.id.as_bytes());
+        d.add_bytes(self.fields.doc, json);
+        self.texts(&mut d, p);
+        d
+    }
+
+    /// What a document has in columns and in the postings of exact values: everything but the texts and the JSON.
+    pub fn columns(&self, p: &Product) -> TantivyDocument {
         let mut d = TantivyDocument::new();
         let id = p.id.as_u128();
-        d.add_bytes(f.id, p.id.as_bytes());
-        d.add_u64(f.id_hi, (id >> 64) as u64);
-        d.add_u64(f.id_lo, id as u64);
-        d.add_bytes(f.doc, json);
-        self.texts(&mut d, p);
+        d.add_u64(self.fields.id_hi, (id >> 64) as u64);
+        d.add_u64(self.fields.id_lo, id as u64);
         self.values(&mut d, p);
         self.sort_values(&mut d, p);
         d
     }
 
     fn texts(&mut self, d: &mut TantivyDocument, p: &Product) {
+        let skus: Vec<&str> =
+            std::iter::once(&p.sku).chain(p.variants.iter().map(|v| &v.sku)).map(Sku::as_str).collect();
         let texts = Texts {
             name: &p.name,
             brand: p.brand.as_deref().unwrap_or_default(),
             category: &p.category,
+            tags: &p.tags,
+            skus: &skus,
             description: p.description.as_deref().unwrap_or_default(),
         };
         self.fields.text.write(d, &texts, &mut self.stems);

@@ -5,7 +5,7 @@
 //! | `id` | the id's 16 bytes | replacing, deleting, looking up |
 //! | `id_hi`, `id_lo` | the id's halves as numbers | breaking ties |
 //! | `doc` | the product's JSON | answering |
-//! | `words`, `*_stem`, `sequence` | the texts, see [`crate::text::fields`] | searching |
+//! | `words`, `*_stem`, `sku_text`, `sequence` | the texts, see [`crate::text::fields`] | searching |
 //! | `brand` … `attr` | exact values | filters (postings) and facets (columns) |
 //! | `price` … `updated_at`, `name_sort` | sort values | orders and ranges (columns), the ordered walk (dictionary) |
 //! | `missing` | the sort fields without a value | the ordered walk's end |
@@ -18,7 +18,7 @@ use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use crate::text::TextFields;
 
 /// Counts up whenever the fields or what is written into them change: an index of another version is built anew.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The name by which [`Tokens`] is registered with every index.
 pub const TOKENIZER: &str = "haat";

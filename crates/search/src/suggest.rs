@@ -4,22 +4,22 @@ use std::collections::HashMap;
 
 use haat_catalog::page::Suggestions;
 use haat_catalog::ports::SuggestQuery;
-use haat_catalog::product::CATEGORY_SEPARATOR;
-use haat_catalog::{CountMode, FacetCount, FacetValue, Limit, Query, SortField, SortKey};
+use haat_catalog::product::{CATEGORY_SEPARATOR, Status};
+use haat_catalog::{CountMode, FacetCount, FacetValue, Filters, Limit, Query, SortField, SortKey};
 use tantivy::DocId;
-use tantivy::schema::Field;
+use tantivy::schema::{Field, IndexRecordOption};
 
 use crate::engine::bits::Bits;
 use crate::engine::keys::Order;
-use crate::engine::ordinals::Counted;
+use crate::engine::ordinals::{Counted, Occurring};
 use crate::engine::page::hit;
 use crate::engine::plan::{Search, Strategy};
-use crate::engine::view::View;
+use crate::engine::view::{SegmentView, View};
 use crate::schema::LEVEL_SEPARATOR;
 use crate::text::{Scope, TextQuery, highlight};
 
 /// Completes what is being typed: the products that match best, and the categories and brands that match by their
-/// own words, those with the most products first.
+/// own words, those with the most products first. Only products that are active count, or come.
 ///
 /// # Errors
 /// When the index's files cannot be read.
@@ -33,6 +33,7 @@ pub fn suggest(view: &View, query: &SuggestQuery) -> tantivy::Result<Suggestions
 fn products(view: &View, query: &SuggestQuery) -> tantivy::Result<Vec<haat_catalog::Hit>> {
     let listing = Query {
         text: Some(query.text.clone()),
+        filters: Filters { status: vec![Status::Active], ..Filters::default() },
         sort: vec![SortKey { field: SortField::Relevance, descending: false }],
         limit: u16::try_from(query.limit).ok().and_then(Limit::new).unwrap_or_default(),
         count: CountMode::None,
@@ -47,52 +48,88 @@ fn products(view: &View, query: &SuggestQuery) -> tantivy::Result<Vec<haat_catal
 /// The values of a field whose own words match.
 fn values(view: &View, query: &SuggestQuery, field: Field, counted: Counted) -> tantivy::Result<Vec<FacetCount>> {
     let text = TextQuery::prepare(&view.searcher, &view.fields.text, &query.text, Scope::Only(field))?;
-    let shared = view.ordinals.get(counted, &view.segments)?;
-    let mut totals: HashMap<u32, u64> = HashMap::new();
-    for (segment, places) in view.segments.iter().zip(&shared.places) {
-        let matches = Bits::from_words(text.segment(&segment.reader)?.matching_words()?, segment.max_doc());
-        let mut counts = vec![0_u32; places.len()];
-        let column = &counted.column(&segment.columns).ords;
-        for doc in matches.iter().filter(|doc: &DocId| segment.is_alive(*doc)) {
-            for ord in column.values_for_doc(doc) {
-                if let Some(count) = counts.get_mut(ord as usize) {
-                    *count += 1;
-                }
-            }
+    let mut active = Vec::with_capacity(view.segments.len());
+    let mut totals: HashMap<Vec<u8>, u64> = HashMap::new();
+    for segment in &view.segments {
+        let here = active_docs(view, segment)?;
+        let mut matches = Bits::from_words(text.segment(&segment.reader)?.matching_words()?, segment.max_doc());
+        matches.intersect(&here);
+        let column = counted.column(&segment.columns);
+        let range = 0..column.len();
+        let mut counts = Occurring::new(&range, matches.count());
+        for doc in matches.iter() {
+            column.ords.values_for_doc(doc).for_each(|ord| counts.add(&range, ord));
         }
-        for (place, count) in places.iter().zip(counts).filter(|(_, count)| *count > 0) {
-            *totals.entry(*place).or_default() += u64::from(count);
-        }
+        counts.each(column, |value, count| *totals.entry(value.to_vec()).or_default() += u64::from(count))?;
+        active.push(here);
     }
-    let named = totals.into_iter().filter_map(|(place, count)| Some((shared.texts.get(place as usize)?, count)));
-    let mut found = match counted {
-        Counted::Category => subtrees(&text, named),
-        _ => named.map(|(name, count)| FacetCount { value: FacetValue::Text(name.clone()), count }).collect(),
+    let named = totals.into_iter().map(|(value, count)| (String::from_utf8_lossy(&value).into_owned(), count));
+    let mut found: Vec<(String, u64)> = match counted {
+        Counted::Category => subtrees(view, &text, named, &active)?,
+        _ => named.collect(),
     };
-    found.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| name(&a.value).cmp(name(&b.value))));
+    found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     found.truncate(query.limit);
-    Ok(found)
+    Ok(found.into_iter().map(|(value, count)| FacetCount { value: FacetValue::Text(value), count }).collect())
 }
 
-fn name(value: &FacetValue) -> &str {
-    if let FacetValue::Text(text) = value { text } else { "" }
+/// The documents of the products that are active.
+fn active_docs(view: &View, segment: &SegmentView) -> tantivy::Result<Bits> {
+    let mut docs = Bits::empty(segment.max_doc());
+    each_doc(segment, view.fields.status, Status::Active.name(), |doc| {
+        if segment.is_alive(doc) {
+            docs.insert(doc);
+        }
+    })?;
+    Ok(docs)
 }
 
-/// From the paths of the products found to those of their prefixes of which the last level itself matches.
-fn subtrees<'a>(text: &TextQuery, paths: impl Iterator<Item = (&'a String, u64)>) -> Vec<FacetCount> {
-    let mut totals: HashMap<String, u64> = HashMap::new();
-    let mut matching: HashMap<&'a str, bool> = HashMap::new();
+/// Calls `f` with every document of a term, deleted ones included.
+fn each_doc(segment: &SegmentView, field: Field, term: &str, mut f: impl FnMut(DocId)) -> tantivy::Result<()> {
+    let index = segment.reader.inverted_index(field)?;
+    let Some(info) = index.terms().get(term)? else { return Ok(()) };
+    let mut postings = index.read_block_postings_from_terminfo(&info, IndexRecordOption::Basic)?;
+    while !postings.docs().is_empty() {
+        postings.docs().iter().for_each(|&doc| f(doc));
+        postings.advance();
+    }
+    Ok(())
+}
+
+/// How many categories are counted exactly: those that most of the products found are in.
+const CANDIDATES: usize = 100;
+
+/// From the paths of the products found to those of their prefixes of which the last level itself matches, with how many
+/// products there are in the whole subtree: of a text of several words some may match by other levels than others.
+fn subtrees(
+    view: &View,
+    text: &TextQuery,
+    paths: impl Iterator<Item = (String, u64)>,
+    active: &[Bits],
+) -> tantivy::Result<Vec<(String, u64)>> {
+    let mut found: HashMap<String, u64> = HashMap::new();
+    let mut matching: HashMap<String, bool> = HashMap::new();
     for (path, count) in paths {
         let mut prefix = String::new();
         for level in path.split(LEVEL_SEPARATOR) {
             if !prefix.is_empty() {
-                prefix.push_str(CATEGORY_SEPARATOR);
+                prefix.push_str(LEVEL_SEPARATOR);
             }
             prefix.push_str(level);
-            if *matching.entry(level).or_insert_with(|| highlight(text, level).is_some()) {
-                *totals.entry(prefix.clone()).or_default() += count;
+            if *matching.entry(level.to_owned()).or_insert_with(|| highlight(text, level).is_some()) {
+                *found.entry(prefix.clone()).or_default() += count;
             }
         }
     }
-    totals.into_iter().map(|(path, count)| FacetCount { value: FacetValue::Text(path), count }).collect()
+    let mut found: Vec<(String, u64)> = found.into_iter().collect();
+    found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    found.truncate(CANDIDATES);
+    for (path, total) in &mut found {
+        *total = 0;
+        for (segment, active) in view.segments.iter().zip(active) {
+            each_doc(segment, view.fields.category_path, path, |doc| *total += u64::from(active.contains(doc)))?;
+        }
+        *path = path.replace(LEVEL_SEPARATOR, CATEGORY_SEPARATOR);
+    }
+    Ok(found)
 }

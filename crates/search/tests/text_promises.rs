@@ -3,7 +3,7 @@
 
 mod text_index;
 
-use haat_search::text::highlight;
+use haat_search::text::{MAX_VARIANTS, highlight};
 use text_index::{Product, TextIndex, named};
 
 #[test]
@@ -23,6 +23,14 @@ fn accents_and_letter_case_make_no_difference() {
     assert_eq!(index.numbers("strasse"), [1]);
     assert_eq!(index.numbers("smorrebrod"), [1]);
     assert_eq!(index.numbers("jalapeño"), [2]);
+}
+
+#[test]
+fn a_sign_that_stands_for_an_ideograph_is_found_by_it() {
+    let index = TextIndex::of_names(&["a㈠", "b㊋ ｶ", "㌔"]);
+    assert_eq!(index.numbers("一 x"), [0]);
+    assert_eq!(index.numbers("火 カ"), [1]);
+    assert_eq!(index.numbers("a x"), [0], "it ends the word before");
 }
 
 #[test]
@@ -71,6 +79,30 @@ fn a_typo_is_not_looked_for_while_the_word_is_there() {
 }
 
 #[test]
+fn a_misspelt_product_does_not_hide_the_others_from_those_who_misspell_them() {
+    let mut names = vec!["Chocolate"; 60];
+    names.push("Choclate");
+    let index = TextIndex::of_names(&names);
+    for text in ["choclate", "choclate x"] {
+        let found = index.numbers(text);
+        assert_eq!((found.len(), found[0]), (61, 60), "{text}: all of them, the one as it is written first");
+    }
+    // A word in its own right is no misspelling of one that is not so much more frequent.
+    let mut names = vec!["Rice"; 49];
+    names.push("Dice");
+    assert_eq!(TextIndex::of_names(&names).numbers("dice"), [49]);
+}
+
+#[test]
+fn of_more_completions_than_a_prefix_stands_for_the_most_frequent_count_and_ties_go_by_text() {
+    let names: Vec<String> = (0..300).map(|n| format!("z{:03}", 299 - n)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let found = TextIndex::of_names(&names).top("z", 300);
+    assert_eq!(found.len(), MAX_VARIANTS);
+    assert_eq!(found.iter().map(|(number, _)| *number).min(), Some(300 - MAX_VARIANTS as u64));
+}
+
+#[test]
 fn the_last_word_and_only_it_may_be_a_beginning() {
     let index = TextIndex::of_names(&["Chocolate Milk", "Milk Cake"]);
     assert_eq!(index.numbers("milk choc"), [0, 1], "both words, then one");
@@ -78,6 +110,19 @@ fn the_last_word_and_only_it_may_be_a_beginning() {
     assert_eq!(index.numbers("choc"), [0]);
     assert_eq!(index.numbers("c"), [0, 1]);
     assert_eq!(index.numbers("choc zzzz"), [] as [u64; 0]);
+}
+
+#[test]
+fn a_word_may_be_misspelt_while_it_is_being_typed() {
+    let index = TextIndex::of_names(&["Chocolate Milk", "Basmati Rice"]);
+    for beginning in ["chac", "choxol", "hcoc", "milk chaco"] {
+        assert_eq!(index.numbers(beginning)[0], 0, "{beginning}");
+    }
+    assert_eq!(index.numbers("basnat"), [1]);
+    assert_eq!(index.numbers("basnat "), [] as [u64; 0], "white space says that the word is finished");
+    assert_eq!(index.numbers("choc "), [] as [u64; 0]);
+    assert_eq!(index.numbers("basnati "), [1]);
+    assert_eq!(index.numbers("bax"), [] as [u64; 0], "three letters");
 }
 
 #[test]

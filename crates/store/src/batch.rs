@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use haat_catalog::ports::{ImportCounts, StoreError};
 use haat_catalog::product::ContentHash;
-use haat_catalog::write::{BatchOutcome, BatchRequest, new_product};
+use haat_catalog::write::{BatchError, BatchOutcome, BatchRequest, new_product};
 use haat_catalog::{ChangeOp, Draft, Product, ProductId, Sku, Timestamp};
 use haat_catalog::{Invalid, Violation};
 
 use crate::fault::Fault;
 use crate::lane::{Answer, Lane, Verdict};
-use crate::sql::{KnownRow, LogRow, NewRow, Sql, no_such_job, product_id, unsigned};
+use crate::sql::{JobRow, KnownRow, LogRow, NewRow, Sql, product_id, unsigned};
 use crate::write::{last_versions, new_row};
 
 /// Carries out a batch.
@@ -24,12 +24,12 @@ pub(crate) async fn carry_out<DB>(
     lane: &Lane<DB>,
     limit: Duration,
     request: BatchRequest,
-) -> Result<Vec<BatchOutcome>, StoreError>
+) -> Result<Vec<BatchOutcome>, BatchError>
 where
     DB: sqlx::Database<Connection: Sql>,
 {
     if request.drafts.len() != request.new_ids.len() {
-        return Err(StoreError::Internal("a batch brings a new id for each draft".into()));
+        return Err(StoreError::Internal("a batch brings a new id for each draft".into()).into());
     }
     if request.drafts.is_empty() && request.checkpoint.is_none() {
         return Ok(Vec::new());
@@ -41,8 +41,11 @@ where
         let prepared = Arc::clone(&prepared);
         Box::pin(async move { in_transaction(conn, &prepared).await })
     })
-    .await
+    .await?
 }
+
+/// How an attempt ends when the database did its part.
+type Judged = Result<Vec<BatchOutcome>, BatchError>;
 
 /// What can be known of a batch before asking the database.
 struct Prepared {
@@ -68,7 +71,7 @@ impl Prepared {
     }
 }
 
-async fn in_transaction<C: Sql>(conn: &mut C, prepared: &Prepared) -> Answer<Verdict<Vec<BatchOutcome>>> {
+async fn in_transaction<C: Sql>(conn: &mut C, prepared: &Prepared) -> Answer<Verdict<Judged>> {
     let request = &prepared.request;
     let rows = conn.known(&prepared.skus(), !request.dry_run).await?;
     let known: HashMap<&str, &KnownRow> = rows.iter().map(|row| (row.sku.as_str(), row)).collect();
@@ -91,15 +94,16 @@ async fn in_transaction<C: Sql>(conn: &mut C, prepared: &Prepared) -> Answer<Ver
     }
     if let Some(checkpoint) = &request.checkpoint {
         let counts = plan.counts(checkpoint.records, checkpoint.failed);
-        if !conn.advance_job(checkpoint.job, counts, request.now.as_millis()).await? {
-            return Err(no_such_job(checkpoint.job));
+        if !conn.advance_job(checkpoint.job, checkpoint.from, counts, request.now.as_millis()).await? {
+            let job = conn.find_job(checkpoint.job).await?.map(JobRow::job).transpose()?;
+            return Ok(Verdict::Discard(Err(BatchError::Moved(job.map(Box::new)))));
         }
     }
     let changed = !request.dry_run && plan.write_log(conn).await?;
     if changed || request.checkpoint.is_some() {
-        Ok(Verdict::Commit(plan.outcomes))
+        Ok(Verdict::Commit(Ok(plan.outcomes)))
     } else {
-        Ok(Verdict::Discard(plan.outcomes))
+        Ok(Verdict::Discard(Ok(plan.outcomes)))
     }
 }
 

@@ -1,13 +1,16 @@
 //! Reading the change log, and keeping it short.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use haat_catalog::ports::{ChangeLogError, Compacted, Compaction, StoreError};
-use haat_catalog::{Change, ChangeOp, ChangePage, Resume, Timestamp};
+use haat_catalog::{Change, ChangeOp, ChangePage, ProductId, Resume, Timestamp};
 
+use crate::budget::Budget;
 use crate::fault::Fault;
 use crate::lane::{Answer, Lane, Verdict};
-use crate::sql::{ChangeSql, ReadRow, Sql, StateRow, place, product_id, signed, sku, unsigned};
+use crate::sql::{CompactionSql, ReadRow, Sql, StateRow, place, product_id, signed, sku, unsigned};
 
 /// The most changes that one call reads.
 const MAX_PAGE: u32 = 10_000;
@@ -25,13 +28,51 @@ where
     DB: sqlx::Database<Connection: Sql>,
 {
     let count = count.min(MAX_PAGE);
-    let rows = lane
-        .run(limit, move |conn| Box::pin(async move { conn.changes_after(signed(from.after.0), count).await }))
-        .await?;
-    page(rows, from)
+    let (rows, documents) = lane.run(limit, move |conn| Box::pin(rows(conn, signed(from.after.0), count))).await?;
+    page(rows, &documents, from)
 }
 
-fn page(rows: Vec<ReadRow>, from: Resume) -> Result<ChangePage, ChangeLogError> {
+/// Documents by id; a product that is gone has none.
+type Documents = HashMap<ProductId, Bytes>;
+
+/// Rows of the log and the documents of their products, each once. No more rows than have all their documents within
+/// the page's budget, but always one.
+///
+/// The documents are read after the rows and may be of a later moment, as [`Change::document`] says: the change that made
+/// them so has a later place.
+async fn rows<C: Sql>(conn: &mut C, after: i64, count: u32) -> Answer<(Vec<ReadRow>, Documents)> {
+    let mut rows = conn.changes_after(after, count).await?;
+    let (mut documents, mut asked) = (Documents::new(), HashSet::new());
+    let (mut budget, mut at) = (Budget::new(), 0);
+    while at < rows.len() {
+        if budget.is_spent() {
+            rows.truncate(at);
+            break;
+        }
+        let (most, mut wanted) = (budget.documents(), Vec::new());
+        while let Some(row) = rows.get(at) {
+            let id = row.product_id.as_deref().map(product_id).transpose()?;
+            if let Some(id) = id.filter(|id| !asked.contains(id)) {
+                if wanted.len() >= most {
+                    break;
+                }
+                asked.insert(id);
+                wanted.push(id);
+            }
+            at += 1;
+        }
+        let found = conn.documents(&wanted).await?;
+        // Keys are filled up with repeats.
+        for row in found {
+            documents.insert(product_id(&row.id)?, Bytes::from(row.document));
+        }
+        let bytes = wanted.iter().filter_map(|id| documents.get(id)).map(Bytes::len).sum();
+        budget.spend(wanted.len(), bytes);
+    }
+    Ok((rows, documents))
+}
+
+fn page(rows: Vec<ReadRow>, documents: &Documents, from: Resume) -> Result<ChangePage, ChangeLogError> {
     let Some(first) = rows.first() else {
         return Err(StoreError::Corrupt("the change log has lost its counter".into()).into());
     };
@@ -44,7 +85,7 @@ fn page(rows: Vec<ReadRow>, from: Resume) -> Result<ChangePage, ChangeLogError> 
     }
     let mut changes = Vec::with_capacity(rows.len());
     for row in rows {
-        changes.extend(stored(change(row))?);
+        changes.extend(stored(change(row, documents))?);
     }
     changes.sort_unstable_by_key(|change| change.seq);
     Ok(ChangePage { changes, head, floor })
@@ -55,18 +96,19 @@ fn stored<T>(answer: Answer<T>) -> Result<T, ChangeLogError> {
 }
 
 /// The change of a row; `None` when there was nothing to read.
-fn change(row: ReadRow) -> Answer<Option<Change>> {
+fn change(row: ReadRow, documents: &Documents) -> Answer<Option<Change>> {
     let Some(seq) = row.seq else { return Ok(None) };
     let incomplete = || Fault::corrupt(format!("the change at {seq} is incomplete"));
     let code = row.op.and_then(|code| i16::try_from(code).ok());
+    let id = product_id(&row.product_id.ok_or_else(incomplete)?)?;
     Ok(Some(Change {
         seq: place(seq)?,
         op: code.and_then(ChangeOp::from_code).ok_or_else(incomplete)?,
-        id: product_id(&row.product_id.ok_or_else(incomplete)?)?,
+        id,
         sku: sku(row.sku.ok_or_else(incomplete)?)?,
         version: unsigned(row.version.ok_or_else(incomplete)?)?,
         at: Timestamp::from_millis(row.changed_at.ok_or_else(incomplete)?),
-        document: row.document.map(Into::into),
+        document: documents.get(&id).cloned(),
     }))
 }
 
@@ -80,6 +122,8 @@ where
     DB: sqlx::Database<Connection: Sql>,
 {
     let mut done = Compacted::default();
+    let since = policy.followers_since.as_millis();
+    lane.run(limit, move |conn| Box::pin(async move { conn.forget_followers(since).await })).await?;
     loop {
         let step = lane.transact(limit, move |conn| Box::pin(remove_superseded(conn, policy))).await?;
         done.superseded += step.removed;

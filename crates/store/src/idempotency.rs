@@ -11,6 +11,7 @@ use haat_catalog::ports::StoreError;
 use haat_catalog::write::{Effect, IdempotencyKey, Receipt, WriteError, WriteRequest};
 use haat_catalog::{ProductId, Seq, Sku};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::fault::Fault;
 use crate::lane::{Answer, Lane, Verdict, random_u64};
@@ -19,6 +20,9 @@ use crate::write::{Judged, carry_out, outcome_unknown};
 
 /// How long a claim holds when its server does not finish: longer than any transaction may take.
 const LEASE: Duration = Duration::from_secs(60);
+
+/// How soon giving a claim up is tried again, at first.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// The longest scope and the longest key, in bytes.
 const MAX_BYTES: usize = 255;
@@ -40,18 +44,27 @@ where
     if let Standing::Settled(judged) = judge(seen.as_ref(), &claim).map_err(StoreError::from)? {
         return judged;
     }
-    if let Some(judged) = take(&writers, limit, claim.clone()).await? {
-        return judged;
+    match take(&writers, limit, claim.clone()).await {
+        Ok(None) => {}
+        Ok(Some(judged)) => return judged,
+        Err(error) => {
+            // The claim may stand although its answer was lost; nobody but this request has its token.
+            if matches!(error, StoreError::Unavailable(_) | StoreError::Timeout(_)) {
+                tokio::spawn(release_in_time(writers, limit, claim));
+            }
+            return Err(error.into());
+        }
     }
+    writers.claimed().await;
     let result = carry_out(&writers, limit, request, Some(claim.clone())).await;
     match &result {
         Ok(_) => {}
         // The database is in trouble: let the caller know now, and try to give the claim up meanwhile. It cannot
         // undo an effect: a transaction that may yet commit holds the key's row, and once it did, the receipt is there.
         Err(_) if outcome_unknown(&result) => {
-            tokio::spawn(async move { release(&writers, limit, claim).await });
+            tokio::spawn(release_in_time(writers, limit, claim));
         }
-        Err(_) => release(&writers, limit, claim).await,
+        Err(_) => drop(release(&writers, limit, claim).await),
     }
     result
 }
@@ -125,7 +138,22 @@ where
     .await
 }
 
-async fn release<DB>(lane: &Lane<DB>, limit: Duration, claim: Claim)
+/// Gives a claim up as soon as the database answers again: whatever broke one connection may have broken the next one too.
+async fn release_in_time<DB>(lane: Lane<DB>, limit: Duration, claim: Claim)
+where
+    DB: sqlx::Database<Connection: Sql>,
+{
+    let begun = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    // After that it has run out.
+    while begun.elapsed() < LEASE && !release(&lane, limit, claim.clone()).await {
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+}
+
+/// Gives a claim up; tells whether the database took it.
+async fn release<DB>(lane: &Lane<DB>, limit: Duration, claim: Claim) -> bool
 where
     DB: sqlx::Database<Connection: Sql>,
 {
@@ -135,9 +163,10 @@ where
             Box::pin(async move { conn.release_key(&claim).await })
         })
         .await;
-    if let Err(error) = released {
+    if let Err(error) = &released {
         tracing::warn!(%error, "an idempotency key could not be given up; its claim runs out by itself");
     }
+    released.is_ok()
 }
 
 /// A receipt as it is kept; the document beside it.
@@ -150,8 +179,9 @@ struct KeptReceipt {
     seq: Seq,
 }
 
-/// Writes the receipt in the effect's transaction; tells whether the claim still stood.
-pub(crate) async fn finish<C: Sql>(conn: &mut C, claim: &Claim, receipt: &Receipt) -> Answer<bool> {
+/// Writes the receipt of a held key in the effect's transaction. The document is there already: this is all that is written
+/// while the change log's counter is held.
+pub(crate) async fn finish<C: Sql>(conn: &mut C, claim: &Claim, receipt: &Receipt) -> Answer<()> {
     let kept = KeptReceipt {
         effect: receipt.effect,
         id: receipt.id,
@@ -160,9 +190,7 @@ pub(crate) async fn finish<C: Sql>(conn: &mut C, claim: &Claim, receipt: &Receip
         seq: receipt.seq,
     };
     let json = serde_json::to_string(&kept).map_err(|e| Fault::internal(format!("a receipt: {e}")))?;
-    let document = receipt.document.as_deref().map(std::str::from_utf8).transpose();
-    let document = document.map_err(|e| Fault::internal(format!("a receipt's document: {e}")))?;
-    conn.finish_key(claim, &json, document).await
+    conn.finish_key(claim, &json).await
 }
 
 fn replay(receipt: &str, document: Option<Vec<u8>>) -> Answer<Receipt> {

@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use haat_catalog::ports::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Database, Pool};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::fault::Fault;
@@ -26,8 +26,17 @@ use crate::fault::Fault;
 /// What an attempt gives.
 pub(crate) type Answer<T> = Result<T, Fault>;
 
-/// Called between the last statement of a writing transaction and its commit; tests slow transactions down there.
-pub type CommitHook = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+/// Awaited at a place where tests hold the store back.
+pub type Hook = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// The places where tests hold the store back; none outside of tests.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// Between the last statement of a writing transaction and its commit.
+    pub before_commit: Option<Hook>,
+    /// Between a request's claim on its idempotency key and its effect.
+    pub claimed: Option<Hook>,
+}
 
 /// How work inside a transaction wants it to end.
 pub(crate) enum Verdict<T> {
@@ -49,9 +58,11 @@ pub(crate) struct Lane<DB: Database> {
     pool: Pool<DB>,
     /// One permit per connection. Waiting for one is cancel-safe, waiting inside the pool is not.
     permits: Arc<Semaphore>,
+    /// Where this lane may not use all of them: as many permits as it may.
+    share: Option<Arc<Semaphore>>,
     acquire_timeout: Duration,
     begin: &'static str,
-    before_commit: Option<CommitHook>,
+    hooks: Hooks,
 }
 
 impl<DB: Database> Clone for Lane<DB> {
@@ -59,23 +70,34 @@ impl<DB: Database> Clone for Lane<DB> {
         Self {
             pool: self.pool.clone(),
             permits: Arc::clone(&self.permits),
+            share: self.share.clone(),
             acquire_timeout: self.acquire_timeout,
             begin: self.begin,
-            before_commit: self.before_commit.clone(),
+            hooks: self.hooks.clone(),
         }
     }
 }
 
 impl<DB: Database> Lane<DB> {
     /// A lane over all connections of `pool`, whose transactions begin with the statement `begin`.
-    pub(crate) fn new(
-        pool: Pool<DB>,
-        acquire_timeout: Duration,
-        begin: &'static str,
-        before_commit: Option<CommitHook>,
-    ) -> Self {
+    pub(crate) fn new(pool: Pool<DB>, acquire_timeout: Duration, begin: &'static str, hooks: Hooks) -> Self {
         let permits = Arc::new(Semaphore::new(pool.options().get_max_connections() as usize));
-        Self { pool, permits, acquire_timeout, begin, before_commit }
+        Self { pool, permits, share: None, acquire_timeout, begin, hooks }
+    }
+
+    /// A lane over the same connections that never holds the last `left` of them (but may always hold one): what waits in
+    /// it for locks leaves the others something to work with.
+    pub(crate) fn leaving(&self, left: u32) -> Self {
+        let all = self.pool.options().get_max_connections();
+        let share = all.saturating_sub(left).max(1);
+        Self { share: Some(Arc::new(Semaphore::new(share as usize))), ..self.clone() }
+    }
+
+    /// A request of this lane has claimed its key.
+    pub(crate) async fn claimed(&self) {
+        if let Some(hook) = &self.hooks.claimed {
+            hook().await;
+        }
     }
 
     /// Closes all connections once they are free.
@@ -99,7 +121,7 @@ impl<DB: Database> Lane<DB> {
         T: Send + 'static,
         F: for<'c> Fn(&'c mut DB::Connection) -> BoxFuture<'c, Answer<Verdict<T>>> + Send + Sync + 'static,
     {
-        let (begin, before_commit) = (self.begin, self.before_commit.clone());
+        let (begin, before_commit) = (self.begin, self.hooks.before_commit.clone());
         let work = Arc::new(work);
         self.in_own_task(limit, move |conn| {
             let (work, before_commit) = (Arc::clone(&work), before_commit.clone());
@@ -113,7 +135,7 @@ impl<DB: Database> Lane<DB> {
         T: Send + 'static,
         F: for<'c> Fn(&'c mut DB::Connection) -> BoxFuture<'c, Answer<T>> + Send + Sync + 'static,
     {
-        let permit = timeout(self.acquire_timeout, Arc::clone(&self.permits).acquire_owned())
+        let permit = timeout(self.acquire_timeout, self.permit())
             .await
             .map_err(|_| StoreError::Timeout(format!("no connection was free within {:?}", self.acquire_timeout)))?
             .map_err(|_| StoreError::Unavailable("the store is closed".into()))?;
@@ -125,6 +147,16 @@ impl<DB: Database> Lane<DB> {
             drop(permit);
         });
         result.await.unwrap_or_else(|_| Err(StoreError::Internal("the task of a transaction ended early".into())))
+    }
+
+    /// The right to one connection.
+    async fn permit(&self) -> Result<Permit, AcquireError> {
+        // The share first: who waits for it must not keep a connection from the others.
+        let share = match &self.share {
+            Some(share) => Some(Arc::clone(share).acquire_owned().await?),
+            None => None,
+        };
+        Ok(Permit { _connection: Arc::clone(&self.permits).acquire_owned().await?, _share: share })
     }
 
     async fn attempts<T, F>(&self, limit: Duration, work: F, answer: oneshot::Sender<Result<T, StoreError>>)
@@ -160,11 +192,17 @@ impl<DB: Database> Lane<DB> {
     }
 }
 
+/// The right to one connection, given back when it is dropped.
+struct Permit {
+    _connection: OwnedSemaphorePermit,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
 /// Runs `work` between `begin` and commit or rollback.
 async fn in_transaction<DB: Database, T>(
     conn: &mut DB::Connection,
     begin: &'static str,
-    before_commit: Option<&CommitHook>,
+    before_commit: Option<&Hook>,
     work: &(impl for<'c> Fn(&'c mut DB::Connection) -> BoxFuture<'c, Answer<Verdict<T>>> + Sync + ?Sized),
 ) -> Answer<T> {
     let mut transaction = conn.begin_with(begin).await?;

@@ -13,7 +13,7 @@
 //!
 //! Promises, each with a test of that name in `tests/`:
 //! - **The change log has no gap and no repeat.** A change's number is taken from one row, as the last act of its
-//!   transaction, so numbers are in order of commit (docs/adr/0002-change-log-sequence.md).
+//!   transaction but for the log row and a key's receipt, so numbers are in order of commit (docs/adr/0002-change-log-sequence.md).
 //! - **One transaction per call.** A batch, its change-log rows and the import job's progress are written together.
 //! - **Acknowledged is durable.** SQLite runs with `synchronous=FULL`: a commit is on disk before it is answered,
 //!   imports included (a batch costs one sync). On MySQL it is the server's setting
@@ -23,6 +23,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod batch;
+mod budget;
 mod changes;
 mod diagnosis;
 mod fault;
@@ -89,15 +90,12 @@ pub fn migrations(options: &StoreOptions) -> Vec<String> {
 /// # Errors
 /// When it cannot be reached, refuses the user, or its certificate is not the right one.
 pub async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
-    open_hooked(options, None).await
+    open_hooked(options, lane::Hooks::default()).await
 }
 
-async fn open_hooked(
-    options: &StoreOptions,
-    before_commit: Option<lane::CommitHook>,
-) -> Result<Arc<dyn Store>, StoreError> {
+async fn open_hooked(options: &StoreOptions, hooks: lane::Hooks) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match options {
-        StoreOptions::Sqlite(options) => Arc::new(store::SqlStore(sqlite::Sqlite::open(options, before_commit).await?)),
-        StoreOptions::MySql(options) => Arc::new(store::SqlStore(mysql::MySql::open(options, before_commit).await?)),
+        StoreOptions::Sqlite(options) => Arc::new(store::SqlStore(sqlite::Sqlite::open(options, hooks).await?)),
+        StoreOptions::MySql(options) => Arc::new(store::SqlStore(mysql::MySql::open(options, hooks).await?)),
     })
 }

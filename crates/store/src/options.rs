@@ -42,7 +42,7 @@ pub struct MySqlOptions {
     pub database: String,
     /// Whether to encrypt.
     pub tls: MySqlTls,
-    /// Connections at the same time, reading and writing.
+    /// Connections at the same time, reading and writing. Writers leave a quarter of them to reads.
     pub max_connections: u32,
     /// How long to wait for a connection to be free, and to be made.
     pub acquire_timeout: Duration,

@@ -3,7 +3,7 @@
 //!
 //! These traits are statements, not promises: transactions, decisions and retries are the flows' business.
 
-use haat_catalog::ports::{ImportCounts, StoreError, StoredProduct};
+use haat_catalog::ports::{ImportCounts, StoredProduct};
 use haat_catalog::product::{ContentHash, Product, ProductKey};
 use haat_catalog::{ChangeOp, ProductId, Seq, Sku, Timestamp};
 use sqlx::FromRow;
@@ -53,10 +53,15 @@ pub(crate) trait ChangeSql: Send {
     fn append(&mut self, rows: &[LogRow]) -> impl Future<Output = Answer<()>> + Send;
     /// The newest place.
     fn head(&mut self) -> impl Future<Output = Answer<i64>> + Send;
+    /// What tells this database from every other.
+    fn origin(&mut self) -> impl Future<Output = Answer<Vec<u8>>> + Send;
     /// The place of a product's newest change.
     fn newest_of(&mut self, id: ProductId) -> impl Future<Output = Answer<Option<i64>>> + Send;
     /// Changes after a place with head and floor, all of one moment. Always at least one row, perhaps without a change.
+    /// Their documents are asked for apart.
     fn changes_after(&mut self, after: i64, limit: u32) -> impl Future<Output = Answer<Vec<ReadRow>>> + Send;
+    /// The documents of those of the products that are there.
+    fn documents(&mut self, ids: &[ProductId]) -> impl Future<Output = Answer<Vec<DocumentRow>>> + Send;
     /// Notes how far a follower has come.
     fn note_follower(&mut self, name: &str, seq: i64, now: i64) -> impl Future<Output = Answer<()>> + Send;
 }
@@ -69,6 +74,8 @@ pub(crate) trait CompactionSql: Send {
     fn save_state(&mut self, state: StateRow) -> impl Future<Output = Answer<()>> + Send;
     /// The place of the slowest follower heard of since.
     fn slowest_follower(&mut self, since: i64) -> impl Future<Output = Answer<Option<i64>>> + Send;
+    /// Forgets followers not heard of since before a moment.
+    fn forget_followers(&mut self, before: i64) -> impl Future<Output = Answer<()>> + Send;
     /// For each change in `(from, to]` that has one: the place of the change of the same product before it.
     fn predecessors(&mut self, from: i64, to: i64) -> impl Future<Output = Answer<Vec<i64>>> + Send;
     /// Deletions up to a place and before a moment, the earliest first.
@@ -85,13 +92,11 @@ pub(crate) trait KeySql: Send {
     fn insert_key(&mut self, claim: &Claim) -> impl Future<Output = Answer<()>> + Send;
     /// Claims a key whose claim ran out.
     fn take_over_key(&mut self, claim: &Claim) -> impl Future<Output = Answer<()>> + Send;
-    /// Writes the receipt, if the claim still stands; tells whether it did.
-    fn finish_key(
-        &mut self,
-        claim: &Claim,
-        receipt: &str,
-        document: Option<&str>,
-    ) -> impl Future<Output = Answer<bool>> + Send;
+    /// Writes the answer's document and holds the key until the end of the transaction, if the claim still stands; tells
+    /// whether it does.
+    fn hold_key(&mut self, claim: &Claim, document: Option<&str>) -> impl Future<Output = Answer<bool>> + Send;
+    /// Writes the receipt of a claim that is held.
+    fn finish_key(&mut self, claim: &Claim, receipt: &str) -> impl Future<Output = Answer<()>> + Send;
     /// Gives a claim up, if it still stands and there is no receipt.
     fn release_key(&mut self, claim: &Claim) -> impl Future<Output = Answer<()>> + Send;
     /// Forgets up to `limit` keys used before a moment; gives their number.
@@ -104,12 +109,25 @@ pub(crate) trait JobSql: Send {
     fn insert_job(&mut self, job: &JobRow) -> impl Future<Output = Answer<()>> + Send;
     /// The one of that id.
     fn find_job(&mut self, id: Uuid) -> impl Future<Output = Answer<Option<JobRow>>> + Send;
-    /// Writes state, counts, errors and message; tells whether the job is there.
+    /// Writes state, counts, errors and message; tells whether the job is there and unfinished.
     fn save_job(&mut self, job: &JobRow) -> impl Future<Output = Answer<bool>> + Send;
-    /// Writes the counts: `records` and `failed` as they are, the others on top; tells whether the job is there.
-    fn advance_job(&mut self, id: Uuid, counts: ImportCounts, now: i64) -> impl Future<Output = Answer<bool>> + Send;
+    /// Writes the counts: `records` and `failed` as they are, the others on top; tells whether the job is unfinished and
+    /// stood at `from` records.
+    fn advance_job(
+        &mut self,
+        id: Uuid,
+        from: u64,
+        counts: ImportCounts,
+        now: i64,
+    ) -> impl Future<Output = Answer<bool>> + Send;
     /// Queued and running ones of an owner, oldest first.
     fn unfinished_jobs(&mut self, owner: &str) -> impl Future<Output = Answer<Vec<JobRow>>> + Send;
+    /// Cancels an unfinished one.
+    fn cancel_job(&mut self, id: Uuid, now: i64) -> impl Future<Output = Answer<()>> + Send;
+    /// The number of the state of one.
+    fn job_state(&mut self, id: Uuid) -> impl Future<Output = Answer<Option<i64>>> + Send;
+    /// Fails unfinished ones that neither moved nor have an owner that was heard of since a moment; gives their number.
+    fn fail_abandoned_jobs(&mut self, message: &str, since: i64, now: i64) -> impl Future<Output = Answer<u64>> + Send;
     /// Forgets finished ones last moved before a moment; gives their number.
     fn prune_jobs(&mut self, before: i64) -> impl Future<Output = Answer<u64>> + Send;
 }
@@ -124,6 +142,16 @@ pub(crate) struct ProductRow {
 }
 
 impl ProductRow {
+    /// Its id, as it is stored.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.id
+    }
+
+    /// How long its document is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.document.len()
+    }
+
     /// As the port gives it.
     pub(crate) fn stored(self) -> Answer<StoredProduct> {
         Ok(StoredProduct {
@@ -202,7 +230,13 @@ pub(crate) struct ReadRow {
     pub(crate) sku: Option<String>,
     pub(crate) version: Option<i64>,
     pub(crate) changed_at: Option<i64>,
-    pub(crate) document: Option<Vec<u8>>,
+}
+
+/// A product's JSON.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct DocumentRow {
+    pub(crate) id: Vec<u8>,
+    pub(crate) document: Vec<u8>,
 }
 
 /// How far compaction has come.
@@ -277,9 +311,4 @@ pub(crate) fn place(number: i64) -> Answer<Seq> {
 /// As the databases keep it. Numbers beyond 2^63 do not occur; they would be kept as the largest.
 pub(crate) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Nothing was changed where something must have been.
-pub(crate) fn no_such_job(id: Uuid) -> Fault {
-    Fault::Failed(StoreError::Internal(format!("there is no import job {id}")))
 }

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use haat_catalog::ports::{
-    ChangeLog, ChangeLogError, Compacted, Compaction, Health, ImportJob, ImportJobs, ProductReader, ProductWriter,
-    StoreError, StoredProduct,
+    ChangeLog, ChangeLogError, Compacted, Compaction, Health, ImportJob, ImportJobs, JobState, ProductReader,
+    ProductWriter, StoreError, StoredProduct,
 };
 use haat_catalog::product::ProductKey;
-use haat_catalog::write::{BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
-use haat_catalog::{ChangePage, ProductId, Resume, Seq, Timestamp};
+use haat_catalog::write::{BatchError, BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
+use haat_catalog::{ChangePage, Origin, ProductId, Resume, Seq, Timestamp};
 use uuid::Uuid;
 
+use crate::budget::Budget;
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
-use crate::lane::{Lane, Verdict};
+use crate::lane::{Answer, Lane, Verdict};
 use crate::options::BATCH_FACTOR;
-use crate::sql::{ChangeSql, JobRow, JobSql, KeySql, ProductSql, Sql, no_such_job, signed};
-use crate::{Store, batch, changes, idempotency, write};
+use crate::sql::{ChangeSql, JobRow, JobSql, KeySql, ProductRow, ProductSql, Sql, signed};
+use crate::{Store, batch, changes, idempotency, jobs, write};
 
 /// How long a health check may take: a probe that waits longer is as good as a refusal.
 const HEALTH_LIMIT: Duration = Duration::from_secs(2);
@@ -77,7 +78,7 @@ impl<B: Backend> ProductReader for SqlStore<B> {
             .readers()
             .run(self.batch_limit(), move |conn| {
                 let after = after.clone();
-                Box::pin(async move { conn.scan(&after, limit).await?.into_iter().map(|row| row.stored()).collect() })
+                Box::pin(async move { scan(conn, after, limit).await })
             })
             .await
     }
@@ -101,7 +102,7 @@ impl<B: Backend> ProductWriter for SqlStore<B> {
         task.await.map_err(|e| StoreError::Internal(format!("the task of a write: {e}")))?
     }
 
-    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, StoreError> {
+    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, BatchError> {
         let reads_only = request.dry_run && request.checkpoint.is_none();
         let lane = if reads_only { self.0.readers() } else { self.0.writers() };
         batch::carry_out(lane, self.batch_limit(), request).await
@@ -129,6 +130,12 @@ impl<B: Backend> ChangeLog for SqlStore<B> {
     async fn head(&self) -> Result<Seq, StoreError> {
         let head = self.0.readers().run(self.0.limit(), |conn| Box::pin(async move { conn.head().await })).await?;
         u64::try_from(head).map(Seq).map_err(|_| StoreError::Corrupt(format!("the change log ends at {head}")))
+    }
+
+    async fn origin(&self) -> Result<Origin, StoreError> {
+        let origin = self.0.readers().run(self.0.limit(), |conn| Box::pin(async move { conn.origin().await })).await?;
+        let bytes = <[u8; 16]>::try_from(origin.as_slice());
+        bytes.map(Origin::from_bytes).map_err(|_| StoreError::Corrupt(format!("an origin of {} bytes", origin.len())))
     }
 
     async fn read(&self, from: Resume, limit: u32) -> Result<ChangePage, ChangeLogError> {
@@ -173,15 +180,13 @@ impl<B: Backend> ImportJobs for SqlStore<B> {
             .await
     }
 
-    async fn save_job(&self, job: &ImportJob) -> Result<(), StoreError> {
-        let (row, id) = (JobRow::of(job)?, job.id);
+    async fn save_job(&self, job: &ImportJob) -> Result<bool, StoreError> {
+        let row = JobRow::of(job)?;
         self.0
             .writers()
             .transact(self.0.limit(), move |conn| {
                 let row = row.clone();
-                Box::pin(async move {
-                    if conn.save_job(&row).await? { Ok(Verdict::Commit(())) } else { Err(no_such_job(id)) }
-                })
+                Box::pin(async move { conn.save_job(&row).await.map(Verdict::Commit) })
             })
             .await
     }
@@ -192,7 +197,30 @@ impl<B: Backend> ImportJobs for SqlStore<B> {
             .readers()
             .run(self.0.limit(), move |conn| {
                 let owner = owner.clone();
-                Box::pin(async move { conn.unfinished_jobs(&owner).await?.into_iter().map(JobRow::job).collect() })
+                Box::pin(async move { Ok(jobs::readable(conn.unfinished_jobs(&owner).await?)) })
+            })
+            .await
+    }
+
+    async fn cancel_job(&self, id: Uuid, now: Timestamp) -> Result<Option<JobState>, StoreError> {
+        self.0
+            .writers()
+            .transact(self.0.limit(), move |conn| {
+                Box::pin(async move {
+                    conn.cancel_job(id, now.as_millis()).await?;
+                    let state = conn.job_state(id).await?.map(jobs::state).transpose()?;
+                    Ok(Verdict::Commit(state))
+                })
+            })
+            .await
+    }
+
+    async fn fail_abandoned_jobs(&self, since: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+        let (since, now) = (since.as_millis(), now.as_millis());
+        self.0
+            .writers()
+            .run(self.0.limit(), move |conn| {
+                Box::pin(async move { conn.fail_abandoned_jobs(jobs::ABANDONED, since, now).await })
             })
             .await
     }
@@ -241,6 +269,27 @@ impl<B: Backend> Store for SqlStore<B> {
         self.0.readers().close().await;
         self.0.writers().close().await;
     }
+}
+
+/// Products in order of id, up to `limit` or as many as a page's budget allows, but always one if there is one.
+async fn scan<C: Sql>(conn: &mut C, mut after: Vec<u8>, limit: u32) -> Answer<Vec<StoredProduct>> {
+    let (mut budget, mut products) = (Budget::new(), Vec::new());
+    let limit = limit as usize;
+    while products.len() < limit && !budget.is_spent() {
+        let wanted = budget.documents().min(limit - products.len());
+        let rows = conn.scan(&after, u32::try_from(wanted).unwrap_or(u32::MAX)).await?;
+        let Some(last) = rows.last() else { break };
+        after = last.key().to_vec();
+        budget.spend(rows.len(), rows.iter().map(ProductRow::bytes).sum());
+        let is_last = rows.len() < wanted;
+        for row in rows {
+            products.push(row.stored()?);
+        }
+        if is_last {
+            break;
+        }
+    }
+    Ok(products)
 }
 
 /// A migration's name, as its file is called.

@@ -1,4 +1,4 @@
-//! For tests alone: a hook into transactions, and the list of all statements.
+//! For tests alone: hooks into writing, and the list of all statements.
 
 use std::sync::Arc;
 
@@ -6,19 +6,15 @@ use haat_catalog::ports::StoreError;
 
 use crate::{Store, StoreOptions};
 
-pub use crate::lane::CommitHook;
+pub use crate::lane::{Hook, Hooks};
 pub use crate::statement::{Sample, Statement};
 
-/// As [`crate::open`]; `before_commit` is awaited between the last statement of every writing transaction and its
-/// commit.
+/// As [`crate::open`], with places where the test holds the store back.
 ///
 /// # Errors
 /// As [`crate::open`].
-pub async fn open_with_commit_hook(
-    options: &StoreOptions,
-    before_commit: CommitHook,
-) -> Result<Arc<dyn Store>, StoreError> {
-    crate::open_hooked(options, Some(before_commit)).await
+pub async fn open_with_hooks(options: &StoreOptions, hooks: Hooks) -> Result<Arc<dyn Store>, StoreError> {
+    crate::open_hooked(options, hooks).await
 }
 
 /// Every statement that the backend issues but for migrations, transaction control and connection settings.

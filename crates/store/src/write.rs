@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use haat_catalog::invalid::Invalid;
 use haat_catalog::ports::StoreError;
+use haat_catalog::product::limits;
 use haat_catalog::write::{Decision, Effect, Receipt, WriteError, WriteRequest, decide};
 use haat_catalog::{ChangeOp, Draft, Product, ProductId, Seq, Timestamp};
 
@@ -13,10 +14,6 @@ use crate::fault::Fault;
 use crate::idempotency;
 use crate::lane::{Answer, Lane, Verdict};
 use crate::sql::{Claim, LockedRow, LogRow, NewRow, Sql, place, product_id, unsigned};
-
-/// The longest JSON of a product. Far above what the API lets in, below every limit of the databases: MySQL's
-/// MEDIUMTEXT (16 MiB) and its smallest usual `max_allowed_packet`.
-pub(crate) const MAX_DOCUMENT_BYTES: usize = 4 << 20;
 
 /// How an attempt ends when the database did its part: with a receipt, or refused by the rules.
 pub(crate) type Judged = Result<Receipt, WriteError>;
@@ -49,18 +46,33 @@ async fn in_transaction<C: Sql>(
         Ok(decision) => unless_the_same(decision, row.as_ref(), existing.as_ref()),
         Err(refused) => return Ok(Verdict::Discard(Err(refused))),
     };
-    let receipt = match apply(conn, decision, existing, request).await? {
-        Ok(receipt) => receipt,
+    let effect = match apply(conn, decision, existing, request).await? {
+        Ok(effect) => effect,
         Err(refused) => return Ok(Verdict::Discard(Err(refused))),
     };
+    if let Some(claim) = claim
+        && !conn.hold_key(claim, effect.document.as_deref()).await?
+    {
+        // The claim ran out and another request took the key over: that one answers for it.
+        return Ok(Verdict::Discard(Err(WriteError::KeyInFlight)));
+    }
+    let receipt = logged(conn, effect, request.now).await?;
     match claim {
-        Some(claim) if !idempotency::finish(conn, claim, &receipt).await? => {
-            // The claim ran out and another request took the key over: that one answers for it.
-            Ok(Verdict::Discard(Err(WriteError::KeyInFlight)))
+        Some(claim) => {
+            idempotency::finish(conn, claim, &receipt).await?;
+            Ok(Verdict::Commit(Ok(receipt)))
         }
         None if receipt.effect == Effect::Unchanged => Ok(Verdict::Discard(Ok(receipt))),
-        _ => Ok(Verdict::Commit(Ok(receipt))),
+        None => Ok(Verdict::Commit(Ok(receipt))),
     }
+}
+
+/// What was written of a command, all but its place in the log.
+struct Applied {
+    effect: Effect,
+    product: Product,
+    /// The product's JSON now.
+    document: Option<String>,
 }
 
 /// An update to the very content that is there is none. [`decide`] compares products; this compares what was
@@ -84,8 +96,8 @@ async fn apply<C: Sql>(
     decision: Decision,
     existing: Option<Product>,
     request: &WriteRequest,
-) -> Answer<Judged> {
-    let now = request.now;
+) -> Answer<Result<Applied, WriteError>> {
+    let applied = |effect, product, document| Ok(Ok(Applied { effect, product, document }));
     match (decision, existing) {
         (Decision::Insert(product), _) => insert(conn, *product, request).await,
         (Decision::Update(product), _) => {
@@ -94,25 +106,25 @@ async fn apply<C: Sql>(
                 Err(invalid) => return Ok(Err(invalid.into())),
             };
             conn.replace(std::slice::from_ref(&row)).await?;
-            logged(conn, Effect::Updated, &product, Some(row.document), now).await.map(Ok)
+            applied(Effect::Updated, *product, Some(row.document))
         }
         (Decision::Unchanged, Some(product)) => {
-            let seq = match conn.newest_of(product.id).await? {
-                Some(seq) => seq,
-                None => conn.head().await?,
-            };
             let document = String::from_utf8(product.to_json()).ok();
-            Ok(Ok(receipt(Effect::Unchanged, &product, place(seq)?, document)))
+            applied(Effect::Unchanged, product, document)
         }
         (Decision::Delete, Some(product)) => {
             conn.delete(product.id).await?;
-            logged(conn, Effect::Deleted, &product, None, now).await.map(Ok)
+            applied(Effect::Deleted, product, None)
         }
         (Decision::Unchanged | Decision::Delete, None) => Err(Fault::internal("nothing is there to leave or delete")),
     }
 }
 
-async fn insert<C: Sql>(conn: &mut C, mut product: Product, request: &WriteRequest) -> Answer<Judged> {
+async fn insert<C: Sql>(
+    conn: &mut C,
+    mut product: Product,
+    request: &WriteRequest,
+) -> Answer<Result<Applied, WriteError>> {
     if !conn.taken_ids(&[product.id]).await?.is_empty() {
         return Ok(Err(WriteError::IdTaken(product.id)));
     }
@@ -124,27 +136,30 @@ async fn insert<C: Sql>(conn: &mut C, mut product: Product, request: &WriteReque
         Err(invalid) => return Ok(Err(invalid.into())),
     };
     conn.insert(std::slice::from_ref(&row)).await?;
-    logged(conn, Effect::Created, &product, Some(row.document), request.now).await.map(Ok)
+    Ok(Ok(Applied { effect: Effect::Created, product, document: Some(row.document) }))
 }
 
-/// Takes the change's place in the log, the last thing before the log row and the commit.
-async fn logged<C: Sql>(
-    conn: &mut C,
-    effect: Effect,
-    product: &Product,
-    document: Option<String>,
-    now: Timestamp,
-) -> Answer<Receipt> {
+/// Takes the change's place in the log, the last thing before the log row, a key's receipt and the commit. What changed
+/// nothing has the place of the product's last change.
+async fn logged<C: Sql>(conn: &mut C, applied: Applied, now: Timestamp) -> Answer<Receipt> {
+    let Applied { effect, product, document } = applied;
     let (op, products) = match effect {
         Effect::Created => (ChangeOp::Created, 1),
+        Effect::Updated => (ChangeOp::Updated, 0),
         Effect::Deleted => (ChangeOp::Deleted, -1),
-        Effect::Updated | Effect::Unchanged => (ChangeOp::Updated, 0),
+        Effect::Unchanged => {
+            let seq = match conn.newest_of(product.id).await? {
+                Some(seq) => seq,
+                None => conn.head().await?,
+            };
+            return Ok(receipt(effect, &product, place(seq)?, document));
+        }
     };
     let seq = conn.advance(1, products).await?;
     let row =
         LogRow { seq, product_id: product.id, op, sku: product.sku.clone(), version: product.version, changed_at: now };
     conn.append(&[row]).await?;
-    Ok(receipt(effect, product, place(seq)?, document))
+    Ok(receipt(effect, &product, place(seq)?, document))
 }
 
 fn receipt(effect: Effect, product: &Product, seq: Seq, document: Option<String>) -> Receipt {
@@ -170,11 +185,11 @@ pub(crate) async fn last_versions<C: Sql>(conn: &mut C, ids: &[ProductId]) -> An
 /// The row of a product; `hash` where it is known already.
 ///
 /// # Errors
-/// When its JSON is longer than [`MAX_DOCUMENT_BYTES`].
+/// When its JSON is longer than [`limits::DOCUMENT_BYTES`].
 pub(crate) fn new_row(product: &Product, hash: Option<[u8; 16]>) -> Result<NewRow, Invalid> {
     let json = product.to_json();
-    if json.len() > MAX_DOCUMENT_BYTES {
-        let detail = format!("the product's JSON is {} bytes long, more than {MAX_DOCUMENT_BYTES}", json.len());
+    if json.len() > limits::DOCUMENT_BYTES {
+        let detail = format!("the product's JSON is {} bytes long, more than {}", json.len(), limits::DOCUMENT_BYTES);
         return Err(Invalid::one("", detail));
     }
     let document = String::from_utf8(json).map_err(|_| Invalid::one("", "is no UTF-8"))?;

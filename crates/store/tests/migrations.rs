@@ -43,6 +43,24 @@ async fn replicas_may_start_together_on_sqlite() {
 }
 
 #[tokio::test]
+async fn every_database_has_an_origin_of_its_own() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut origins = std::collections::HashSet::new();
+    for name in ["one.db", "two.db"] {
+        let store = open(&StoreOptions::Sqlite(sqlite_options(folder.path().join(name)))).await.unwrap();
+        store.migrate().await.unwrap();
+        origins.insert(store.origin().await.unwrap());
+    }
+    let databases = [MariaDb::shared().create_database(), MariaDb::shared().create_database()];
+    for database in &databases {
+        let store = open(&StoreOptions::MySql(mysql_options(database))).await.unwrap();
+        store.migrate().await.unwrap();
+        origins.insert(store.origin().await.unwrap());
+    }
+    assert_eq!(origins.len(), 4, "{origins:?}");
+}
+
+#[tokio::test]
 async fn a_migration_that_ended_half_way_is_repeated() {
     let database = MariaDb::shared().create_database();
     let options = StoreOptions::MySql(mysql_options(&database));

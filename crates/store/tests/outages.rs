@@ -3,13 +3,15 @@
 
 mod stage;
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use haat_catalog::ports::StoreError;
-use haat_catalog::write::{Effect, WriteError};
+use haat_catalog::write::{Effect, WriteError, WriteRequest};
 use haat_store::{MySqlOptions, StoreOptions, open};
-use haat_testkit::conformance::{after_noon, create, draft, key, put};
+use haat_testkit::conformance::{create, draft, key, put};
 use haat_testkit::servers::MariaDb;
+use stage::proxy::Proxy;
 use stage::{Stage, mysql_options};
 use tokio::task::JoinSet;
 
@@ -107,25 +109,71 @@ async fn a_restarted_server_is_not_even_noticed_by_the_next_call() {
     stage.done(create(draft("A", "a"), 1)).await;
 }
 
-/// A server that died left a claim behind; it runs out, and the request is then carried out.
-#[tokio::test]
-async fn a_claim_left_behind_runs_out() {
-    let stage = stage::mysql().await;
-    let left = after_noon(0).as_millis();
-    stage.database.as_ref().unwrap().execute(&format!(
-        "INSERT INTO idempotency_keys (scope, idem_key, request_hash, token, lease_until, used_at)
-         VALUES ('tester', 'k', X'01010101010101010101010101010101', 42, {}, {left})",
-        left + 60_000
-    ));
-    let at = |seconds| {
-        let mut request = put(draft("A", "a"), 1);
-        (request.idempotency, request.now) = (key("k", 1), after_noon(seconds));
-        request
+/// A store behind a proxy, on a database of the shared server.
+async fn behind_a_proxy(options: MySqlOptions) -> (Proxy, Stage) {
+    let database = MariaDb::shared().create_database();
+    let proxy = Proxy::before(format!("{}:{}", database.host(), database.port())).await;
+    let direct = mysql_options(&database);
+    let options = MySqlOptions {
+        max_connections: options.max_connections,
+        acquire_timeout: options.acquire_timeout,
+        query_timeout: options.query_timeout,
+        host: "127.0.0.1".into(),
+        port: proxy.address.port(),
+        ..direct
     };
-    assert!(matches!(stage.refused(at(59)).await, WriteError::KeyInFlight));
-    let receipt = stage.done(at(60)).await;
+    let stage = Stage::over(StoreOptions::MySql(options), None).await;
+    (proxy, Stage { database: Some(database), ..stage })
+}
+
+/// Firewalls forget connections that lie idle, and tell nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_were_cut_silently_cost_nobody_a_request() {
+    let options = MySqlOptions { max_connections: 4, ..MySqlOptions::default() };
+    let (proxy, stage) = behind_a_proxy(options).await;
+    let at_once = async || {
+        let calls = (0..4).map(|_| {
+            let reader = stage.subject.reader.clone();
+            async move { reader.scan(None, 1).await }
+        });
+        futures::future::join_all(calls).await
+    };
+    assert!(at_once().await.iter().all(Result::is_ok));
+    // Longer than the pool trusts an idle connection.
+    tokio::time::sleep(Duration::from_millis(5_500)).await;
+    proxy.swallow_answers();
+    let (made, asked) = (proxy.made.load(Ordering::SeqCst), Instant::now());
+    let answers = at_once().await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert!(asked.elapsed() < Duration::from_secs(5), "took {:?}", asked.elapsed());
+    assert!(proxy.made.load(Ordering::SeqCst) > made, "connections had been cut");
+}
+
+/// The claim was committed, and nobody was told: the key must not be blocked until the claim runs out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_whose_answer_was_lost_is_given_up() {
+    let options = MySqlOptions { query_timeout: Duration::from_secs(2), ..MySqlOptions::default() };
+    let (proxy, stage) = behind_a_proxy(options).await;
+    let request = || WriteRequest { idempotency: key("k", 1), ..put(draft("A", "a"), 1) };
+    stage.gate.close();
+    let first = tokio::spawn({
+        let (writer, request) = (stage.subject.writer.clone(), request());
+        async move { writer.write(request).await }
+    });
+    stage.gate.someone_waits().await;
+    proxy.swallow_answers();
+    stage.gate.open();
+    let error = first.await.unwrap().unwrap_err();
+    assert!(matches!(error, WriteError::Store(StoreError::Timeout(_) | StoreError::Unavailable(_))), "{error}");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let receipt = loop {
+        match stage.subject.writer.write(request()).await {
+            Ok(receipt) => break receipt,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     assert_eq!((receipt.effect, receipt.replayed), (Effect::Created, false));
-    assert!(stage.done(at(61)).await.replayed);
 }
 
 #[tokio::test]

@@ -90,7 +90,9 @@ async fn every_statement_on_mysql_uses_an_index() {
             let key: Option<String> = row.try_get("key").unwrap();
             let Some(table) = table.filter(|table| !table.starts_with('<')) else { continue };
             let one_row = ["change_seq", "change_log_state", "counter", "state"].contains(&table.as_str());
-            if !one_row && !inserts_values(&statement) && (access.as_deref() == Some("ALL") || key.is_none()) {
+            // "index" reads an index from end to end, which is no better than reading the table.
+            let scan = matches!(access.as_deref(), Some("ALL" | "index")) || key.is_none();
+            if !one_row && !inserts_values(&statement) && scan {
                 scans.push(format!("{}: {table} by {access:?} with {key:?}\n  {sql:.500}", statement.name));
             }
         }
@@ -136,14 +138,14 @@ async fn every_statement_on_sqlite_uses_an_index() {
 }
 
 /// SQL anywhere else in a backend would escape the tests above. (Migrations, their lock and the session's settings are
-/// in `mod.rs`; they run once.)
+/// in `mod.rs`, what `haat doctor` asks the server about itself in `diagnosis.rs`; they run once and read no table.)
 #[test]
 fn statements_are_declared_in_one_place() {
     for folder in ["src/sqlite", "src/mysql", "src"] {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         for file in std::fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();
-            let declares = ["statements.rs", "mod.rs", "statement.rs"];
+            let declares = ["statements.rs", "mod.rs", "statement.rs", "diagnosis.rs"];
             if path.is_dir() || declares.iter().any(|name| path.ends_with(name)) {
                 continue;
             }

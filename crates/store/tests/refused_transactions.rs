@@ -15,6 +15,7 @@ use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, SqliteConnection, query_scalar};
 use stage::{Stage, mysql_options, past_the_store};
+use tokio::task::JoinSet;
 
 async fn rival(stage: &Stage) -> MySqlConnection {
     let options = past_the_store(stage.database.as_ref().unwrap());
@@ -88,6 +89,32 @@ async fn a_row_that_stays_locked_is_contention_not_a_hang() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_that_wait_for_a_lock_leave_reads_and_health_their_connections() {
+    let (_server, stage) = own_server().await;
+    stage.done(create(draft("A", "a"), 1)).await;
+    let StoreOptions::MySql(options) = &stage.options else { unreachable!() };
+    let few = MySqlOptions { max_connections: 4, ..options.clone() };
+    let store = open(&StoreOptions::MySql(few)).await.unwrap();
+    let mut rival = rival(&stage).await;
+    run(&mut rival, "BEGIN").await;
+    run(&mut rival, "SELECT * FROM change_seq FOR UPDATE").await;
+    let mut writers = JoinSet::new();
+    for n in 2..12 {
+        let store = store.clone();
+        writers.spawn(async move { store.write(create(draft(&format!("S{n}"), "x"), n)).await });
+    }
+    until_someone_waits(&mut rival).await;
+    for _ in 0..10 {
+        let answer = tokio::time::timeout(Duration::from_secs(5), store.count()).await;
+        assert_eq!(answer.expect("reads do not wait for writers").unwrap(), 1);
+        store.check().await.unwrap();
+    }
+    run(&mut rival, "ROLLBACK").await;
+    assert!(writers.join_all().await.iter().all(Result::is_ok));
+    assert_eq!(store.count().await.unwrap(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_sqlite_file_is_waited_for() {
     let stage = stage::sqlite().await;
     let StoreOptions::Sqlite(options) = &stage.options else { unreachable!() };
@@ -106,8 +133,9 @@ async fn a_busy_sqlite_file_is_waited_for() {
     // Reading goes on meanwhile.
     assert_eq!(store.count().await.unwrap(), 0);
     let writer = stage.subject.writer.clone();
-    let waiting = tokio::spawn(async move { writer.write(create(draft("A", "a"), 1)).await });
-    tokio::task::yield_now().await;
+    let mut waiting = tokio::spawn(async move { writer.write(create(draft("A", "a"), 1)).await });
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut waiting).await;
+    assert!(early.is_err(), "the write did not wait for the lock: {early:?}");
     rival.execute("COMMIT").await.unwrap();
     waiting.await.unwrap().unwrap();
     assert!(store.write(create(draft("B", "b"), 2)).await.is_ok(), "the hasty store has recovered");

@@ -17,7 +17,7 @@ fn options(database: &TestDatabase, host: &str, tls: MySqlTls) -> StoreOptions {
 async fn refusal(options: &StoreOptions) -> String {
     match open(options).await {
         Ok(_) => panic!("connected"),
-        Err(StoreError::Unavailable(why)) => why,
+        Err(StoreError::Unavailable(why) | StoreError::Denied(why)) => why,
         Err(other) => panic!("{other}"),
     }
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haat_catalog::ports::{ImportCounts, ImportJob, ImportJobs, ProductWriter, RecordError, StoreError};
-use haat_catalog::write::{BatchOutcome, BatchRequest, Checkpoint};
+use haat_catalog::write::{BatchError, BatchOutcome, BatchRequest, Checkpoint};
 use haat_catalog::{Clock, Ids};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::brief;
 use crate::csv::Places;
 use crate::reader::{self, Batch, Message};
-use crate::spec::{ImportError, ImportReport, ImportSpec, KEPT_ERRORS, StopCause};
+use crate::spec::{ImportError, ImportReport, ImportSpec, KEPT_ERROR_BYTES, KEPT_ERRORS, StopCause};
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(3);
@@ -103,6 +104,17 @@ impl<'a> Run<'a> {
 
     pub(crate) async fn carry_out(mut self, input: Box<dyn Read + Send>) -> Result<ImportReport, ImportError> {
         let begun = Instant::now();
+        if let Some(Stop { cause, why }) = self.too_many_errors() {
+            // A job may be resumed behind the very batch that had one error too many.
+            let Self { counts, errors, .. } = self;
+            return Ok(ImportReport {
+                counts,
+                errors,
+                stopped: Some(why),
+                cause: Some(cause),
+                elapsed: Duration::ZERO,
+            });
+        }
         let mut messages = reader::spawn(input, self.spec, Arc::clone(&self.ids), self.counts.records)
             .map_err(|e| ImportError::Internal(format!("no thread to read the input: {e}")))?;
         let stop = loop {
@@ -159,15 +171,19 @@ impl<'a> Run<'a> {
         let news = !errors.is_empty();
         self.remember(errors);
         (self.observe)(&self.counts, consumed);
-        self.save(checkpointed, news).await;
-        if self.counts.failed > self.spec.max_errors {
-            let why = match self.spec.max_errors {
-                0 => "a record was refused, and not one may be".to_owned(),
-                most => format!("more than {most} records were refused"),
-            };
-            return Err(Stop { cause: StopCause::TooManyErrors, why });
+        self.save(checkpointed, news).await?;
+        self.too_many_errors().map_or(Ok(()), Err)
+    }
+
+    fn too_many_errors(&self) -> Option<Stop> {
+        if self.counts.failed <= self.spec.max_errors {
+            return None;
         }
-        Ok(())
+        let why = match self.spec.max_errors {
+            0 => "a record was refused, and not one may be".to_owned(),
+            most => format!("more than {most} records were refused"),
+        };
+        Some(Stop { cause: StopCause::TooManyErrors, why })
     }
 
     fn count(&mut self, outcomes: Vec<BatchOutcome>, lines: &[u64], errors: &mut Vec<RecordError>) {
@@ -182,7 +198,7 @@ impl<'a> Run<'a> {
                         Some(places) => places.name(&violation.pointer),
                         None => violation.pointer,
                     };
-                    errors.push(RecordError { line, pointer, detail: violation.detail });
+                    errors.push(brief::error(RecordError { line, pointer, detail: violation.detail }));
                 }
             }
         }
@@ -190,8 +206,8 @@ impl<'a> Run<'a> {
     }
 
     fn remember(&mut self, errors: Vec<RecordError>) {
-        let room = KEPT_ERRORS.saturating_sub(self.errors.len());
-        self.errors.extend(errors.into_iter().take(room));
+        self.errors.extend(errors);
+        keep_first(&mut self.errors);
     }
 
     /// Errors found a second time, of which the job may have lost some.
@@ -202,25 +218,29 @@ impl<'a> Run<'a> {
         let lost: Vec<RecordError> = repeated.into_iter().filter(|e| !self.errors.contains(e)).collect();
         self.errors.extend(lost);
         self.errors.sort_by_key(|e| e.line);
-        self.errors.truncate(KEPT_ERRORS);
+        keep_first(&mut self.errors);
     }
 
     fn checkpoint(&self, records: u64, failed: u64) -> Option<Checkpoint> {
         let tracker = self.tracker.as_ref().filter(|_| !self.spec.dry_run)?;
-        Some(Checkpoint { job: tracker.job.id, records, failed })
+        Some(Checkpoint { job: tracker.job.id, from: self.counts.records, records, failed })
     }
 
-    /// Writes a batch, again and again for a bounded time while the store cannot be reached. A batch is one
-    /// transaction and says what shall be, so that doing it twice does no harm.
+    /// Writes a batch, again and again for a bounded time while the store cannot be reached. A batch of a job is written
+    /// once whatever happens: the checkpoint says from where. Without a job, one whose answer was lost is written a second
+    /// time, which says the same again, but over whatever another writer wrote to these products in between.
     async fn write(&mut self, request: BatchRequest) -> Result<Written, Stop> {
         let begun = Instant::now();
         let mut delay = FIRST_DELAY;
         loop {
             let error = match self.writer.write_batch(request.clone()).await {
                 Ok(outcomes) => return Ok(Written::Now(outcomes)),
-                Err(error) => error,
+                Err(BatchError::Moved(job)) => return self.moved(request.checkpoint.as_ref(), job.as_deref()),
+                Err(BatchError::Store(error)) => error,
             };
-            if !matches!(error, StoreError::Unavailable(_) | StoreError::Timeout(_) | StoreError::Contention(_)) {
+            // Whoever runs a command is told at once that the database refuses it; a job waits until that is mended.
+            let denied = matches!(error, StoreError::Denied(_)) && self.tracker.is_none();
+            if !error.may_pass() || denied {
                 tracing::error!(%error, "a batch of an import failed");
                 let why = format!("{error}, after {} records", self.counts.records);
                 return Err(Stop { cause: StopCause::StoreFailed, why });
@@ -236,30 +256,48 @@ impl<'a> Run<'a> {
                 () = tokio::time::sleep(delay) => {}
             }
             delay = LONGEST_DELAY.min(delay * 2);
-            if let Some(counts) = self.already_written(request.checkpoint.as_ref()).await {
-                return Ok(Written::Before(counts));
-            }
         }
     }
 
-    /// Whether an attempt that seemed to fail was committed after all: then its checkpoint is in the job.
-    async fn already_written(&self, checkpoint: Option<&Checkpoint>) -> Option<ImportCounts> {
-        let (tracker, checkpoint) = (self.tracker.as_ref()?, checkpoint?);
-        let job = tracker.jobs.job(checkpoint.job).await.ok()??;
-        (job.counts.records >= checkpoint.records).then_some(job.counts)
+    /// What it means that the job is not where the batch goes on from.
+    fn moved(&self, checkpoint: Option<&Checkpoint>, job: Option<&ImportJob>) -> Result<Written, Stop> {
+        match (checkpoint, job) {
+            (Some(checkpoint), Some(job)) if !job.state.is_final() && job.counts.records == checkpoint.records => {
+                Ok(Written::Before(job.counts))
+            }
+            _ => Err(self.ended()),
+        }
     }
 
     /// Keeps in the job what its checkpoints do not: errors by line, and all progress of a dry run.
-    async fn save(&mut self, checkpointed: bool, news: bool) {
+    async fn save(&mut self, checkpointed: bool, news: bool) -> Result<(), Stop> {
         let due = news || (!checkpointed && self.saved_at.elapsed() >= SAVE_EVERY);
-        let Some(tracker) = self.tracker.as_mut().filter(|_| due) else { return };
+        let Some(tracker) = self.tracker.as_mut().filter(|_| due) else { return Ok(()) };
         tracker.job.counts = self.counts;
         tracker.job.errors.clone_from(&self.errors);
         tracker.job.updated_at = self.clock.now();
         self.saved_at = Instant::now();
-        if let Err(error) = tracker.jobs.save_job(&tracker.job).await {
+        match tracker.jobs.save_job(&tracker.job).await {
+            Ok(true) => {}
+            Ok(false) => return Err(self.ended()),
             // The next batch with errors, or the end of the import, saves them.
-            tracing::warn!(%error, job = %tracker.job.id, "the errors of an import were not saved");
+            Err(error) => tracing::warn!(%error, job = %tracker.job.id, "the errors of an import were not saved"),
         }
+        Ok(())
     }
+
+    fn ended(&self) -> Stop {
+        Stop { cause: StopCause::Ended, why: format!("the import was ended after {} records", self.counts.records) }
+    }
+}
+
+/// Leaves the first errors, as many as a report keeps.
+fn keep_first(errors: &mut Vec<RecordError>) {
+    let mut bytes = 0;
+    let fits = |e: &&RecordError| {
+        bytes += e.pointer.len() + e.detail.len();
+        bytes <= KEPT_ERROR_BYTES
+    };
+    let kept = errors.iter().take(KEPT_ERRORS).take_while(fits).count();
+    errors.truncate(kept);
 }

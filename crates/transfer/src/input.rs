@@ -30,7 +30,9 @@ pub(crate) enum OpenError {
 
 /// Opens an input. `consumed` counts the raw bytes read, compressed ones for gzip, so that it can be compared with
 /// the size of a file.
-pub(crate) fn open(raw: Box<dyn Read + Send>, consumed: Arc<AtomicU64>) -> Result<Input, OpenError> {
+///
+/// More than `most` bytes of text are an error: a small file of gzip can be unpacked for days.
+pub(crate) fn open(raw: Box<dyn Read + Send>, consumed: Arc<AtomicU64>, most: u64) -> Result<Input, OpenError> {
     let mut raw = Counting { inner: raw, consumed };
     let head = peek(&mut raw, 4).map_err(|e| OpenError::Io(e, false))?;
     let gzip = head.starts_with(GZIP_MAGIC);
@@ -44,7 +46,8 @@ pub(crate) fn open(raw: Box<dyn Read + Send>, consumed: Arc<AtomicU64>) -> Resul
     if head.starts_with(UTF8_BOM) {
         head.drain(..UTF8_BOM.len());
     }
-    Ok(Input { text: Box::new(BufReader::with_capacity(BUFFER_BYTES, Cursor::new(head).chain(text))), gzip })
+    let text = Bounded { inner: Cursor::new(head).chain(text), left: most, most };
+    Ok(Input { text: Box::new(BufReader::with_capacity(BUFFER_BYTES, text)), gzip })
 }
 
 /// What the input is, if it is a kind of file that people try and that is no text in UTF-8.
@@ -80,9 +83,33 @@ impl Read for Counting {
     }
 }
 
+/// Fails where the text goes on beyond its limit.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+    most: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        match self.left.checked_sub(n as u64) {
+            Some(left) => {
+                self.left = left;
+                Ok(n)
+            }
+            None => Err(io::Error::new(io::ErrorKind::FileTooLarge, self.most.to_string())),
+        }
+    }
+}
+
 /// Says what went wrong with reading, and how far everything is well.
 pub(crate) fn describe(error: &io::Error, gzip: bool, last_line: u64) -> String {
     let what = match error.kind() {
+        io::ErrorKind::FileTooLarge => format!(
+            "the input is longer than {error} bytes once it is unpacked, which is the most that one import takes \
+             (imports.max_unpacked); it was not read any further"
+        ),
         io::ErrorKind::UnexpectedEof if gzip => "the gzip data is cut off".to_owned(),
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput if gzip => {
             format!("the gzip data is damaged ({error})")

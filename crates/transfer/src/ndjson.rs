@@ -67,7 +67,7 @@ fn whole_record(detail: impl Into<String>) -> RecordError {
 }
 
 fn too_long() -> RecordError {
-    whole_record("the line is longer than 1 MiB")
+    whole_record(format!("the line is longer than {MAX_RECORD_BYTES} bytes"))
 }
 
 /// One line's product; the errors do not know their line yet.

@@ -1,7 +1,5 @@
 //! The reading half of an import: a thread that turns an input into batches of validated products.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use haat_catalog::ports::RecordError;
 use haat_catalog::{Draft, Ids, ProductId};
 use tokio::sync::mpsc;
-use xxhash_rust::xxh3::xxh3_64;
 
+use crate::brief;
 use crate::csv::{CsvRecords, Places};
 use crate::format::Format;
 use crate::input::{self, OpenError};
 use crate::ndjson::NdjsonRecords;
+use crate::seen::Seen;
 use crate::spec::{ImportError, ImportSpec, KEPT_ERRORS};
 
 /// Batches read ahead of the writer: enough that neither waits for the other's hiccups, few enough to stay small.
@@ -116,7 +115,7 @@ fn read(
     sender: &mpsc::Sender<Message>,
 ) -> Result<Message, Abandoned> {
     let consumed = Arc::new(AtomicU64::new(0));
-    let input = match input::open(raw, Arc::clone(&consumed)) {
+    let input = match input::open(raw, Arc::clone(&consumed), spec.limits.unpacked_bytes) {
         Ok(input) => input,
         Err(OpenError::Refused(why)) => return Ok(Message::Refused(why)),
         Err(OpenError::Io(e, gzip)) => return Ok(Message::Broken(input::describe(&e, gzip, 0))),
@@ -134,8 +133,17 @@ fn read(
     };
     send(sender, Message::Opened(places.clone()))?;
     let mut gatherer = Gatherer::new(spec, ids, skip, places);
+    let mut read = 0_u64;
     loop {
-        match records.next() {
+        let next = records.next();
+        if matches!(next, Ok(Some(_))) && read == spec.limits.records {
+            if !gatherer.is_empty() {
+                send(sender, Message::Batch(gatherer.cut(consumed.load(Ordering::Relaxed))))?;
+            }
+            return Ok(Message::Broken(too_many(read)));
+        }
+        read += 1;
+        match next {
             Ok(Some(record)) => {
                 let more = gatherer.take(record);
                 if !more || gatherer.is_full() {
@@ -157,6 +165,13 @@ fn read(
             }
         }
     }
+}
+
+fn too_many(records: u64) -> String {
+    format!(
+        "the input has more than {records} records, which is the most that one import takes (imports.max_records); \
+         those were read, send the others in another file"
+    )
 }
 
 /// Gathers records into batches and finds skus that repeat.
@@ -190,10 +205,15 @@ impl<'a> Gatherer<'a> {
     /// Takes a record; `false` when it is one error too many.
     fn take(&mut self, record: Record) -> bool {
         let Record { line, bytes, draft } = record;
-        let draft = draft.and_then(|draft| match self.seen.first_line(draft.sku.as_str(), line) {
+        let draft = draft.and_then(|draft| match self.seen.sku(draft.sku.as_str(), line) {
             None => Ok(draft),
             Some(first) => Err(vec![self.repeated_sku(draft.sku.as_str(), line, first)]),
         });
+        let draft = draft.and_then(|draft| match draft.id.and_then(|id| self.seen.id(&id, line)) {
+            None => Ok(draft),
+            Some(first) => Err(vec![self.repeated_id(&draft, line, first)]),
+        });
+        let draft = draft.map_err(|errors| errors.into_iter().map(brief::error).collect::<Vec<_>>());
         let skipped = self.skip > 0;
         self.skip = self.skip.saturating_sub(1);
         if !skipped {
@@ -225,8 +245,19 @@ impl<'a> Gatherer<'a> {
     }
 
     fn repeated_sku(&self, sku: &str, line: u64, first: u64) -> RecordError {
-        let pointer = self.places.as_ref().map_or_else(|| "/sku".to_owned(), |places| places.name("/sku"));
-        RecordError { line, pointer, detail: format!("the sku '{sku}' is already on line {first} of this input") }
+        let detail = format!("the sku '{sku}' is already on line {first} of this input");
+        RecordError { line, pointer: self.place("/sku"), detail }
+    }
+
+    /// Told here and not left to the store, so that a dry run, which writes nothing, tells the same.
+    fn repeated_id(&self, draft: &Draft, line: u64, first: u64) -> RecordError {
+        let id = draft.id.map(|id| id.to_string()).unwrap_or_default();
+        let detail = format!("the id {id} is already on line {first} of this input");
+        RecordError { line, pointer: self.place("/id"), detail }
+    }
+
+    fn place(&self, pointer: &str) -> String {
+        self.places.as_ref().map_or_else(|| pointer.to_owned(), |places| places.name(pointer))
     }
 
     fn is_full(&self) -> bool {
@@ -242,39 +273,5 @@ impl<'a> Gatherer<'a> {
         let mut batch = std::mem::take(&mut self.batch);
         batch.consumed = consumed;
         Box::new(batch)
-    }
-}
-
-/// The skus of an input by hash, with the line of each: 16 bytes a product instead of the sku itself. Two different
-/// skus of equal hash would be taken for one; among a million that happens once in 37 million imports.
-#[derive(Default)]
-struct Seen(HashMap<u64, u64, BuildHasherDefault<AlreadyHashed>>);
-
-impl Seen {
-    /// The line that has the sku already; remembers this one if none has.
-    fn first_line(&mut self, sku: &str, line: u64) -> Option<u64> {
-        match self.0.entry(xxh3_64(sku.as_bytes())) {
-            std::collections::hash_map::Entry::Occupied(first) => Some(*first.get()),
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(line);
-                None
-            }
-        }
-    }
-}
-
-/// Passes a hash through.
-#[derive(Default)]
-struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = xxh3_64(bytes);
-    }
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
     }
 }

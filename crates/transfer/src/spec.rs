@@ -3,17 +3,24 @@
 use std::time::Duration;
 
 use haat_catalog::ports::{ImportCounts, RecordError};
+use haat_catalog::product::limits;
 use serde::{Deserialize, Serialize};
 
+use crate::brief::{NAME_BYTES, brief};
 use crate::format::Format;
 use crate::mapping::CsvMapping;
 
 /// The longest record (a line of NDJSON, a row of CSV) in bytes. A longer one is an error of that record and is
-/// skipped without ever being held.
-pub const MAX_RECORD_BYTES: usize = 1024 * 1024;
+/// skipped without ever being held. Every product that may be stored fits: CSV writes its JSON with each double quote
+/// twice.
+pub const MAX_RECORD_BYTES: usize = 2 * limits::DOCUMENT_BYTES + 64 * 1024;
 
 /// How many errors a report keeps; the rest are only counted.
 pub const KEPT_ERRORS: usize = 1000;
+
+/// How many bytes the texts of the errors that a report keeps may have together; far below what a row of a database
+/// takes, even when JSON escapes make them six times as long.
+pub const KEPT_ERROR_BYTES: usize = 512 * 1024;
 
 /// How many errors a report keeps of a single record.
 pub const KEPT_ERRORS_OF_RECORD: usize = 20;
@@ -36,9 +43,29 @@ pub struct ImportSpec {
     /// How many records are written in one transaction.
     #[serde(default = "default_batch")]
     pub batch: usize,
+    /// How large the input may be. The operator's choice, so it is no part of what a client asks for.
+    #[serde(skip)]
+    pub limits: InputLimits,
     /// How long a batch is tried again while the store cannot be reached.
     #[serde(default = "default_retry_for", skip_serializing_if = "is_default_retry_for")]
     pub retry_for: Duration,
+}
+
+/// How large an input may be, whatever it is packed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputLimits {
+    /// Records. Skus and ids of all of them are remembered, so that ones that repeat are found: at most 60 bytes for each
+    /// record, 30 where records bring no ids.
+    pub records: u64,
+    /// Bytes of text, unpacked.
+    pub unpacked_bytes: u64,
+}
+
+impl Default for InputLimits {
+    /// Five million records (at most 300 MB of memory), of any length.
+    fn default() -> Self {
+        Self { records: 5_000_000, unpacked_bytes: u64::MAX }
+    }
 }
 
 fn default_max_errors() -> u64 {
@@ -66,6 +93,7 @@ impl ImportSpec {
             dry_run: false,
             max_errors: default_max_errors(),
             batch: default_batch(),
+            limits: InputLimits::default(),
             retry_for: default_retry_for(),
         }
     }
@@ -91,6 +119,8 @@ pub enum StopCause {
     TooManyErrors,
     /// The input could not be read any further (a truncated gzip file, a disk error).
     Input,
+    /// Its job was ended by somebody else, or is gone.
+    Ended,
     /// The store could not be reached for too long; worth trying again.
     StoreUnavailable,
     /// The store failed in a way that trying again does not mend.
@@ -102,7 +132,7 @@ pub enum StopCause {
 pub struct ImportReport {
     /// How many records were dealt with.
     pub counts: ImportCounts,
-    /// The first [`KEPT_ERRORS`] errors, by line.
+    /// The first [`KEPT_ERRORS`] errors (fewer when their texts exceed [`KEPT_ERROR_BYTES`]), by line.
     pub errors: Vec<RecordError>,
     /// Why it stopped before the end of the input; `None` when it read everything.
     pub stopped: Option<String>,
@@ -166,6 +196,6 @@ fn missing_columns(missing: &[MissingColumn], header: &[String]) -> String {
 /// The names of a header for a message, not all of a very long one.
 pub(crate) fn shown(header: &[String]) -> String {
     const MOST: usize = 50;
-    let names: Vec<&str> = header.iter().take(MOST).map(String::as_str).collect();
+    let names: Vec<String> = header.iter().take(MOST).map(|name| brief(name.clone(), NAME_BYTES)).collect();
     format!("{}{}", names.join(", "), if header.len() > MOST { ", …" } else { "" })
 }

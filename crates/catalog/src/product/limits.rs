@@ -1,5 +1,8 @@
 //! The most items a product may have of each kind, and the longest texts (in characters).
 
+/// Bytes of a product's JSON. Far above what the API lets in by default, below every limit of the databases: MySQL's
+/// MEDIUMTEXT (16 MiB) and its smallest usual `max_allowed_packet`.
+pub const DOCUMENT_BYTES: usize = 4 << 20;
 /// Characters of a name.
 pub const NAME: usize = 500;
 /// Characters of a description.

@@ -336,11 +336,44 @@ impl Product {
 
     /// The strong entity tag (RFC 9110 §8.8.3) of this version of the product, quotes included.
     pub fn etag(&self) -> String {
-        etag(self.id, self.version)
+        Stamp { id: self.id, version: self.version, updated_at: self.updated_at }.etag()
     }
 }
 
-/// The strong entity tag of a product's version: unique over time because ids are never used again.
-pub fn etag(id: ProductId, version: u64) -> String {
-    format!("\"{:x}-{version}\"", (id.as_u128() >> 64) as u64 ^ (id.as_u128() as u64))
+/// The entity tag of the product of that JSON ([`Product::to_json`]); `None` when it is no product's.
+pub fn etag_of(document: &[u8]) -> Option<String> {
+    serde_json::from_slice(document).ok().map(|stamp: Stamp| stamp.etag())
+}
+
+/// What an entity tag is made of. Id and version alone would do if versions only ever grew, but the version of a deleted
+/// product is forgotten with its deletion, and an import may bring its id back: that one begins at version 1 again, though
+/// never at the same moment.
+#[derive(Deserialize)]
+struct Stamp {
+    id: ProductId,
+    version: u64,
+    updated_at: Timestamp,
+}
+
+impl Stamp {
+    fn etag(&self) -> String {
+        let id = (self.id.as_u128() >> 64) as u64 ^ (self.id.as_u128() as u64);
+        format!("\"{id:x}-{}-{:x}\"", self.version, self.updated_at.as_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_and_its_json_have_the_same_entity_tag_and_another_moment_another() {
+        let draft = serde_json::json!({"sku": "A", "name": "n", "price": {"amount": 1, "currency": "INR"}});
+        let draft = Draft::from_json(&draft).unwrap();
+        let id = ProductId::from_bytes([7; 16]);
+        let at = |ms| draft.clone().into_product(id, 1, Timestamp::from_millis(5), Timestamp::from_millis(ms));
+        assert_eq!(etag_of(&at(9).to_json()), Some(at(9).etag()));
+        assert_ne!(at(9).etag(), at(10).etag());
+        assert_eq!(etag_of(b"{}"), None);
+    }
 }

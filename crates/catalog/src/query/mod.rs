@@ -2,10 +2,12 @@
 //!
 //! [`parse`] reads a query string. A `Query` that exists is a valid one: whoever holds it never checks again.
 
+mod fold;
 pub mod parse;
 
 use std::collections::BTreeMap;
 
+pub use fold::{is_accent, name_sort_key};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -273,15 +275,6 @@ impl Query {
         let bound = (&self.text, &self.filters, &self.sort);
         xxh3_64(&serde_json::to_vec(&bound).unwrap_or_default())
     }
-}
-
-/// The text by which names are sorted: accents folded (NFKD without combining marks), lower case; names that fold
-/// alike in their first 256 characters are ordered by id.
-pub fn name_sort_key(name: &str) -> String {
-    use unicode_normalization::UnicodeNormalization;
-    use unicode_normalization::char::is_combining_mark;
-    let folded = name.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase);
-    folded.take(256).collect()
 }
 
 /// The price step that [`FacetField::PriceRange`] puts an amount into: `[from, to)` with bounds 0, 1, 2, 5, 10, 20, 50 …

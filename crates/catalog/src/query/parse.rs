@@ -290,10 +290,11 @@ impl<'a> Parameters<'a> {
     }
 
     fn attributes(&mut self) -> BTreeMap<String, Vec<String>> {
-        let names: Vec<&str> = self.values.keys().copied().filter(|n| n.starts_with("attr.")).collect();
-        names
+        let parameters: Vec<&str> = self.values.keys().copied().collect();
+        parameters
             .into_iter()
-            .map(|name| (name.trim_start_matches("attr.").to_owned(), self.repeated(name)))
+            // The prefix once: an attribute may itself be called `attr.something`.
+            .filter_map(|parameter| Some((parameter.strip_prefix("attr.")?.to_owned(), self.repeated(parameter))))
             .filter(|(_, values)| !values.is_empty())
             .collect()
     }
@@ -434,6 +435,13 @@ mod tests {
         let b = Query::parse([("q", "two words"), ("brand", "A"), ("brand", "B")]).unwrap();
         assert_eq!(a, b);
         assert_eq!(a.fingerprint(), b.fingerprint());
+    }
+
+    #[test]
+    fn an_attribute_is_called_what_follows_the_prefix_whatever_that_is() {
+        let query = Query::parse([("attr.attr.x", "1"), ("attr.x", "2")]).unwrap();
+        let names: Vec<&str> = query.filters.attr.keys().map(String::as_str).collect();
+        assert_eq!(names, ["attr.x", "x"]);
     }
 
     #[test]

@@ -48,7 +48,8 @@ pub(super) struct ImportArgs {
 }
 
 pub(super) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Failure> {
-    let spec = spec(&args)?;
+    let mut spec = spec(&args)?;
+    spec.limits.records = session.config().imports.max_records;
     let (input, size) = open(&args.file)?;
     DataDir::prepare(&session.config().data_dir)?;
     let store = wiring::open_store(session.config()).await?;
@@ -152,6 +153,6 @@ fn exit_of(report: &ImportReport) -> Exit {
         None | Some(StopCause::TooManyErrors | StopCause::Input) => Exit::BadData,
         Some(StopCause::Cancelled) => Exit::Interrupted,
         Some(StopCause::StoreUnavailable) => Exit::Unavailable,
-        Some(StopCause::StoreFailed) => Exit::Failed,
+        Some(StopCause::StoreFailed | StopCause::Ended) => Exit::Failed,
     }
 }

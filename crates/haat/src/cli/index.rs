@@ -76,6 +76,9 @@ async fn verify(session: &Session) -> Result<Exit, Failure> {
 fn in_words(report: &VerifyReport, same: bool, elapsed: std::time::Duration) -> String {
     let n = HumanCount;
     let mut lines = Vec::new();
+    if let Some(file) = &report.damaged {
+        lines.push(format!("{} is damaged: its contents are not what was written", file.display()));
+    }
     for (ids, what) in [
         (&report.missing, "in the database, not in the index"),
         (&report.surplus, "in the index, not in the database"),
@@ -112,6 +115,7 @@ fn in_json(report: &VerifyReport, same: bool) -> serde_json::Value {
         "missing": ids(&report.missing),
         "surplus": ids(&report.surplus),
         "different": ids(&report.different),
+        "damaged": report.damaged.as_ref().map(|file| file.display().to_string()),
         "pending": report.pending,
     })
 }

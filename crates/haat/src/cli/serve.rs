@@ -132,7 +132,7 @@ async fn announce(output: Output, address: SocketAddr, demo: Option<Demo>, store
 /// Waits, but not for long, until listings show what is in the database now.
 async fn caught_up(index: &Index, store: &Arc<dyn Store>) {
     let Ok(head) = store.head().await else { return };
-    index.nudge();
+    index.nudge(&[]);
     let there = async {
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         while !(index.status().ready && index.status().seq >= head) {

@@ -272,7 +272,7 @@ impl Index {
 /// Below this a thread that writes the index cannot work.
 const LEAST_MEMORY_OF_A_WRITER: Size = Size::mib(16);
 
-/// Imports over HTTP.
+/// Imports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct Imports {
@@ -280,11 +280,15 @@ pub struct Imports {
     pub max_size: Size,
     #[garde(custom(between(1, 1_000)))]
     pub max_queued: usize,
+    #[garde(custom(between(1, 4_000_000_000)))]
+    pub max_records: u64,
+    #[garde(custom(between(Size::kib(1), Size::gib(1_000_000))))]
+    pub max_unpacked: Size,
 }
 
 impl Default for Imports {
     fn default() -> Self {
-        Self { max_size: Size::gib(4), max_queued: 16 }
+        Self { max_size: Size::gib(4), max_queued: 16, max_records: 5_000_000, max_unpacked: Size::gib(64) }
     }
 }
 

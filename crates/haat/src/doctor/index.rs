@@ -26,6 +26,11 @@ pub async fn examine(data: &DataDir, store: &Arc<dyn Store>) -> Finding {
         Err(e) => Finding::fail("index", e.to_string(), "restart the server, or `haat index rebuild`"),
         Ok(report) => {
             let wrong = report.missing.len() + report.surplus.len() + report.different.len();
+            if let Some(file) = &report.damaged {
+                let advice =
+                    "restart the server, which builds it anew by itself, or `haat index rebuild`; and check the disk";
+                return Finding::fail("index", format!("{} is damaged", file.display()), advice);
+            }
             let detail = format!("{} documents up to change {}", report.documents, report.seq);
             match (wrong, report.pending) {
                 (0, 0) => Finding::ok("index", detail),

@@ -1,5 +1,6 @@
 //! Bad imports: every bad record is told by its line and field, the good ones are kept, the whole never stumbles.
 
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::imports::gzip;
@@ -19,6 +20,28 @@ fn assert_error(job: &Value, line: u64, place: &str, words: &str) {
         e["line"] == line && place && e["detail"].as_str().is_some_and(|d| d.to_lowercase().contains(words))
     });
     assert!(found, "line {line}, {place}, '{words}' in {job}");
+}
+
+/// What is told about a file goes into a row of the database, whose columns have an end.
+#[rstest]
+#[case::sqlite(Backend::Sqlite)]
+#[case::mariadb(Backend::MariaDb)]
+#[tokio::test]
+async fn a_file_of_endless_names_fails_by_itself_and_the_next_import_goes_on(#[case] backend: Backend) {
+    let stage = Stage::new(backend).await;
+    let server = stage.start().await;
+    let header = server.submit("", "text/csv", "x".repeat(100_000)).await;
+    let name = "n".repeat(1_000_000);
+    let member = format!("{{\"{name}\":1}}\n");
+    let members = server.submit("", "application/x-ndjson", gzip(member.repeat(20).as_bytes())).await;
+    let fine = server.submit("", "application/x-ndjson", format!("{}\n", least("A", "Apple", 1))).await;
+    let header = server.job(&header, SOON).await;
+    assert_eq!(header["state"], "failed", "{header}");
+    assert!(header["message"].as_str().is_some_and(|m| m.contains("is a field of a product")), "{header}");
+    let members = server.job(&members, SOON).await;
+    assert_eq!((&members["state"], &members["counts"]["failed"]), (&json!("done"), &json!(20)));
+    assert!(members.to_string().len() < 100_000);
+    assert_eq!(server.job(&fine, SOON).await["state"], "done");
 }
 
 #[tokio::test]

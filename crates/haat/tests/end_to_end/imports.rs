@@ -146,6 +146,43 @@ async fn an_upload_beyond_the_limit_or_without_a_known_kind_is_refused() {
     assert_eq!(server.head().await, 0);
 }
 
+#[rstest]
+#[case::sqlite(Backend::Sqlite)]
+#[case::mariadb(Backend::MariaDb)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_under_way_or_waiting_can_be_cancelled(#[case] backend: Backend) {
+    let stage = Stage::new(backend).await;
+    let server = stage.start().await;
+    let mut generator = Generator::new(84);
+    let running = server.submit("", "application/x-ndjson", ndjson(&generator.products(20_000))).await;
+    let waiting = server.submit("", "application/x-ndjson", ndjson(&generator.products(10))).await;
+    crate::harness::eventually("some of it is written", SOON, async || {
+        let job = server.get(&running).await.expect(200).json();
+        job["counts"]["created"].as_u64().filter(|n| *n > 0)
+    })
+    .await;
+    for path in [&waiting, &running, &running] {
+        server.send(server.request(reqwest::Method::DELETE, path)).await.expect(204);
+    }
+    let job = server.get(&running).await.expect(200).json();
+    assert_eq!(job["state"], "cancelled", "{job}");
+    // The next one is not kept waiting by it, and nothing more of the others is written.
+    let next = finished(&server, "", "application/x-ndjson", format!("{}\n", least("Z", "Zest", 1))).await;
+    assert_counts(&next, [("created", 1), ("updated", 0), ("unchanged", 0), ("failed", 0)]);
+    let created = job["counts"]["created"].as_u64().unwrap();
+    assert!(created < 20_000, "{job}");
+    server.caught_up().await;
+    assert_eq!(server.total(&[]).await, created + 1);
+    assert_eq!(server.get(&running).await.json()["counts"], job["counts"]);
+    let next = next["id"].as_str().unwrap();
+    let again = server.request(reqwest::Method::DELETE, &format!("/v1/imports/{next}"));
+    server.send(again).await.problem(409, "import_finished");
+    for id in ["019aa000-0000-7000-8000-000000000001", "nonsense"] {
+        let unknown = server.request(reqwest::Method::DELETE, &format!("/v1/imports/{id}"));
+        server.send(unknown).await.problem(404, "import_not_found");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_that_was_killed_half_way_goes_on_and_writes_no_row_twice() {
     let stage = Stage::new(Backend::Sqlite).await;

@@ -16,6 +16,7 @@ mod crash;
 mod cursors;
 mod database_gone;
 mod documents;
+mod exports;
 mod freshness;
 mod idempotency;
 mod imports;

@@ -22,6 +22,14 @@ pub(crate) const HAAT_INDEX: HeaderName = HeaderName::from_static("haat-index");
 /// Says that an answer repeats that to an earlier request of the same idempotency key.
 pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// An answer that says all by its status.
+pub(crate) fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    response
+}
+
 /// JSON that no cache may keep.
 pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Body::from(body.into()));

@@ -16,7 +16,7 @@ use crate::router::{bounded, streaming};
 
 const ABOUT: &str = "\
 A product catalogue: listings, full-text search, facets and suggestions answered from an index, single products and \
-writes from SQL, a resumable change feed and streamed imports.\n\n\
+writes from SQL, a resumable change feed, streamed imports and exports.\n\n\
 Every answer that is not a success is a problem (RFC 9457) whose `code` is stable; [/docs/errors](/docs/errors) lists \
 them. Money is integer minor units with an ISO 4217 code. Times are RFC 3339 in UTC. `HEAD` works wherever `GET` does.";
 
@@ -25,7 +25,7 @@ them. Money is integer minor units with an ISO 4217 code. Times are RFC 3339 in 
     info(title = "Haat", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     tags(
         (name = "products", description = "Listing, searching, reading and writing products"),
-        (name = "imports", description = "Many products at once"),
+        (name = "imports", description = "Many products at once, in and out"),
         (name = "changes", description = "What changed, in order"),
         (name = "operating", description = "For those who run the server"),
     ),
@@ -87,7 +87,7 @@ mod tests {
     fn every_operation_is_described_with_its_problems() {
         let document = document();
         let operations = operations(&document);
-        assert_eq!(operations.len(), 13, "{:?}", operations.iter().map(|(p, m, _)| (p, m)).collect::<Vec<_>>());
+        assert_eq!(operations.len(), 15, "{:?}", operations.iter().map(|(p, m, _)| (p, m)).collect::<Vec<_>>());
         let ids: BTreeSet<_> = operations.iter().map(|(_, _, op)| op["operationId"].as_str().unwrap()).collect();
         assert_eq!(ids.len(), operations.len());
         for (path, method, operation) in operations {

@@ -93,7 +93,7 @@ pub(crate) struct ListingParameters {
 #[into_params(parameter_in = Header)]
 pub(crate) struct ReadHeaders {
     /// Entity tags that the client has, or `*`: 304 when one matches.
-    #[param(required = false, rename = "If-None-Match", example = "\"9a0ba0752cfe043f-1\"")]
+    #[param(required = false, rename = "If-None-Match", example = "\"9a0ba0752cfe043f-1-19b7ce4ac88\"")]
     if_none_match: String,
 }
 
@@ -143,6 +143,18 @@ pub(crate) struct ImportParameters {
     /// For CSV: `FIELD=COLUMN` and the like, one rule each, as `haat import --map` takes them.
     #[param(required = false)]
     map: Vec<String>,
+}
+
+/// Parameters of an export.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ExportParameters {
+    /// How the products are written: `ndjson` by default.
+    #[param(required = false, inline)]
+    format: Format,
+    /// Answer a gzip file. Otherwise `Accept-Encoding` decides whether it is compressed on its way.
+    #[param(required = false, inline)]
+    gzip: Boolean,
 }
 
 /// Headers of a write.

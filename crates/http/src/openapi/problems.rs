@@ -40,6 +40,8 @@ fn of(operation: &str) -> Vec<&'static [Code]> {
             ACCESS,
             &[InvalidParameter, IncompleteBody, PayloadTooLarge, UnsupportedMediaType, Overloaded],
         ],
+        "exportProducts" => vec![&[DatabaseUnavailable], ACCESS, &[InvalidParameter, Overloaded]],
+        "cancelImport" => vec![DATABASE, ACCESS, &[InvalidParameter, ImportNotFound, ImportFinished]],
         "getImport" => vec![DATABASE, ACCESS, &[InvalidParameter, ImportNotFound]],
         "listChanges" => vec![DATABASE, &[InvalidParameter, ChangesCompacted, ChangesAhead, Overloaded]],
         "readyz" => vec![&[NotReady, Timeout]],

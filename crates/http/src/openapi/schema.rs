@@ -176,6 +176,8 @@ pub(crate) enum ImportState {
     Done,
     /// Stopped before the end; `message` says why.
     Failed,
+    /// Stopped by whoever sent it; what is counted is done.
+    Cancelled,
 }
 
 /// What an import did so far.

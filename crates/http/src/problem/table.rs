@@ -82,6 +82,8 @@ codes! {
         "`POST` only creates. To change the product, or to write it whether or not it exists, use `PUT /v1/products/{sku}`.";
     IdTaken, "id_taken", CONFLICT, "Another product has this id",
         "The new product brings an `id` that belongs to a product with another sku. Leave `id` out and Haat draws one.";
+    ImportFinished, "import_finished", CONFLICT, "The import has ended already",
+        "An import that is done or has failed cannot be cancelled; what it has written stays. `GET /v1/imports/{id}` says what that is.";
     IdempotencyKeyInFlight, "idempotency_key_in_flight", CONFLICT, "The same request is still being carried out",
         "A request with the same idempotency key has not been answered yet. Wait a moment and send it again: the answer will be the first one's.";
     ChangesCompacted, "changes_compacted", GONE, "Changes from that place are no longer kept",

@@ -55,7 +55,7 @@ pub(crate) struct Import {
     /// The first errors, by line.
     #[schema(value_type = Vec<schema::RecordError>)]
     errors: Vec<RecordError>,
-    /// Why it failed.
+    /// Why it failed, or why it waits.
     #[schema(required = true)]
     message: Option<String>,
     /// When it was accepted.
@@ -125,6 +125,34 @@ pub(crate) async fn get(
     };
     match job {
         Some(job) => Ok(answer::json(StatusCode::OK, render(job))),
+        None => Err(Problem::new(Code::ImportNotFound, Code::ImportNotFound.about())),
+    }
+}
+
+/// Cancel an import
+///
+/// One that waits for its turn is not begun. One that is under way stops: the batch that is being written may still be,
+/// and counts; what is counted stays written. Cancelling again is no error.
+#[utoipa::path(
+    delete, path = "/v1/imports/{id}", operation_id = "cancelImport", tag = "imports",
+    params(("id" = String, Path, format = "uuid", description = "The import's id")),
+    responses((status = 204, description = "The import is cancelled.")),
+    security((), ("token" = []))
+)]
+pub(crate) async fn cancel(
+    State(app): State<SharedApp>,
+    _access: ProductsWrite,
+    Segment(id): Segment,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    parameters.expect_none()?;
+    let state = match Uuid::try_parse(&id) {
+        Ok(id) => app.services.uploads.cancel(id).await?,
+        Err(_) => None,
+    };
+    match state {
+        Some(JobState::Cancelled) => Ok(answer::no_content()),
+        Some(_) => Err(Problem::new(Code::ImportFinished, Code::ImportFinished.about())),
         None => Err(Problem::new(Code::ImportNotFound, Code::ImportNotFound.about())),
     }
 }

@@ -9,7 +9,7 @@ use axum::response::Response;
 use haat_cache::answers::{Found, Layer, Question};
 use haat_catalog::Sku;
 use haat_catalog::ports::{StoreError, StoredProduct};
-use haat_catalog::product::{ProductKey, etag};
+use haat_catalog::product::ProductKey;
 
 use crate::answer::ready::Ready;
 use crate::extract::parameters::Parameters;
@@ -66,7 +66,7 @@ async fn read(app: &App, key: &str) -> Result<Ready, Problem> {
     let Some(product) = find(app, key).await? else {
         return Err(Problem::new(Code::ProductNotFound, Code::ProductNotFound.about()));
     };
-    let tag = etag(product.id, product.version);
+    let tag = product.etag()?;
     Ok(of_index(app, status.seq, status.ready, None, product.document.into()).with_tag(&tag))
 }
 

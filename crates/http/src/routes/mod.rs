@@ -2,6 +2,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod docs;
+pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod imports;
 pub(crate) mod item;

@@ -1,7 +1,6 @@
 //! Creating, replacing, patching and deleting products. Each write and its change-log row are one transaction, and
 //! the store carries it through even if the client is gone.
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use haat_catalog::{Draft, ProductId, Sku};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::answer::{self, HAAT_SEQ, IDEMPOTENCY_REPLAYED, NO_STORE};
+use crate::answer::{self, HAAT_SEQ, IDEMPOTENCY_REPLAYED};
 use crate::extract::access::{ProductsWrite, WriteSlot};
 use crate::extract::body::JsonBody;
 use crate::extract::idempotency::Once;
@@ -189,7 +188,7 @@ async fn carry_out(
     let (now, new_id) = (app.services.clock.now(), app.services.ids.next_id());
     let request = WriteRequest { command, precondition, idempotency, now, new_id };
     let receipt = app.services.writer.write(request).await?;
-    app.services.index.nudge();
+    app.services.index.nudge(&[receipt.id]);
     let sku = receipt.sku.as_str().to_owned();
     app.pages.wrote([receipt.id.to_string(), sku], receipt.seq);
     Ok(receipt)
@@ -219,17 +218,12 @@ fn written(receipt: &Receipt) -> Response {
     let mut response = match receipt.effect {
         Effect::Created => answer::json(StatusCode::CREATED, document(receipt)),
         Effect::Updated | Effect::Unchanged => answer::json(StatusCode::OK, document(receipt)),
-        Effect::Deleted => {
-            let mut gone = Response::new(Body::empty());
-            *gone.status_mut() = StatusCode::NO_CONTENT;
-            gone.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
-            gone
-        }
+        Effect::Deleted => answer::no_content(),
     };
     let headers = response.headers_mut();
     headers.insert(HAAT_SEQ, HeaderValue::from(receipt.seq.0));
-    if receipt.effect != Effect::Deleted
-        && let Ok(tag) = HeaderValue::from_str(&receipt.etag())
+    if let Some(tag) = receipt.etag()
+        && let Ok(tag) = HeaderValue::from_str(&tag)
     {
         headers.insert(header::ETAG, tag);
     }
@@ -264,7 +258,10 @@ mod tests {
             sku: Sku::new("A/1").unwrap(),
             version: 3,
             seq: Seq(9),
-            document: Some(Bytes::from_static(b"{}")),
+            document: (effect != Effect::Deleted).then(|| {
+                let id = "019aa000-0000-7000-8000-000000000001";
+                json!({"id": id, "version": 3, "updated_at": "2026-01-02T03:04:05Z"}).to_string().into()
+            }),
             replayed: false,
         }
     }

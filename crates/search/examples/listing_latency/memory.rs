@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use haat_catalog::ports::{ChangeLog, ChangeLogError, Compacted, Compaction, ProductReader, StoreError, StoredProduct};
 use haat_catalog::product::ProductKey;
-use haat_catalog::{ChangePage, Draft, Product, ProductId, Resume, Seq, Timestamp};
+use haat_catalog::{ChangePage, Draft, Origin, Product, ProductId, Resume, Seq, Timestamp};
 
 /// Products by id. The log has no changes: all products were there before.
 pub struct Memory {
@@ -64,6 +64,10 @@ impl ProductReader for Memory {
 impl ChangeLog for Memory {
     async fn head(&self) -> Result<Seq, StoreError> {
         Ok(Seq(self.products.len() as u64))
+    }
+
+    async fn origin(&self) -> Result<Origin, StoreError> {
+        Ok(Origin::default())
     }
 
     async fn read(&self, _: Resume, _: u32) -> Result<ChangePage, ChangeLogError> {

@@ -50,6 +50,7 @@ impl Corpus {
                 brand: &product.brand,
                 category: &product.category,
                 description: &product.description,
+                ..Texts::default()
             };
             fields.write(&mut document, &texts, &mut stems);
             writer.add_document(document).unwrap();

@@ -84,6 +84,23 @@ impl Bits {
         self.words.iter().map(|w| w.count_ones()).sum()
     }
 
+    /// The documents that are not in the set, in order.
+    pub fn iter_missing(&self) -> impl Iterator<Item = DocId> + '_ {
+        let words = self.words.iter().enumerate();
+        let docs = words.flat_map(|(i, &word)| {
+            let mut left = !word;
+            std::iter::from_fn(move || {
+                if left == 0 {
+                    return None;
+                }
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                Some(i as u32 * 64 + bit)
+            })
+        });
+        docs.take_while(|doc| *doc < self.max_doc)
+    }
+
     /// The documents in order.
     pub fn iter(&self) -> impl Iterator<Item = DocId> + '_ {
         self.words.iter().enumerate().flat_map(|(i, &word)| {

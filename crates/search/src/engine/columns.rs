@@ -1,6 +1,6 @@
 //! The columns of one segment, opened once and kept as long as the segment lives.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use haat_catalog::SortField;
 use tantivy::columnar::{ColumnIndex, ColumnType, StrColumn};
@@ -10,6 +10,8 @@ use tantivy::schema::Field;
 use tantivy::termdict::TermDictionary;
 use tantivy::{DocId, SegmentReader};
 
+use super::counts::ValueCounts;
+use super::dense::Dense;
 use crate::schema::Fields;
 
 /// All columns of a segment. Deletions do not change them, so generations that share a segment share this.
@@ -30,6 +32,11 @@ pub struct Columns {
     pub created_at: Column<u64>,
     /// Milliseconds, as an order-preserving `u64`.
     pub updated_at: Column<u64>,
+    /// How many documents have which price, and which rating; made when first asked for.
+    price_counts: OnceLock<Option<ValueCounts>>,
+    rating_counts: OnceLock<Option<ValueCounts>>,
+    price_dense: OnceLock<Option<Dense>>,
+    rating_dense: OnceLock<Option<Dense>>,
     /// Degrees.
     pub lat: Column<f64>,
     /// Degrees.
@@ -79,6 +86,10 @@ impl Columns {
             stock: number("stock", ColumnType::I64)?,
             created_at: number("created_at", ColumnType::I64)?,
             updated_at: number("updated_at", ColumnType::I64)?,
+            price_counts: OnceLock::new(),
+            rating_counts: OnceLock::new(),
+            price_dense: OnceLock::new(),
+            rating_dense: OnceLock::new(),
             lat: degrees("lat")?,
             lon: degrees("lon")?,
             name: text("name_sort", fields.name_sort)?,
@@ -103,6 +114,45 @@ impl Columns {
             SortField::UpdatedAt => Some(&self.updated_at),
             SortField::Name | SortField::Relevance | SortField::Distance => None,
         }
+    }
+
+    /// How many documents have which value of a field with few values; `None` for other fields.
+    ///
+    /// # Errors
+    /// When the segment's files cannot be read.
+    pub fn counts(
+        &self,
+        field: SortField,
+        terms: impl FnOnce() -> tantivy::Result<Arc<InvertedIndexReader>>,
+    ) -> tantivy::Result<Option<&ValueCounts>> {
+        let kept = match field {
+            SortField::Price => &self.price_counts,
+            SortField::Rating => &self.rating_counts,
+            _ => return Ok(None),
+        };
+        if kept.get().is_none() {
+            let counts = ValueCounts::read(&*terms()?)?;
+            return Ok(kept.get_or_init(|| counts).as_ref());
+        }
+        Ok(kept.get().and_then(Option::as_ref))
+    }
+
+    /// The values of a field with few of them, and every document's place among them; `None` for other fields.
+    ///
+    /// # Errors
+    /// When the segment's files cannot be read.
+    pub fn dense(
+        &self,
+        field: SortField,
+        terms: impl FnOnce() -> tantivy::Result<Arc<InvertedIndexReader>>,
+    ) -> tantivy::Result<Option<(&[u64], &Dense)>> {
+        let (Some(column), Some(counts)) = (self.number(field), self.counts(field, terms)?) else { return Ok(None) };
+        let kept = if field == SortField::Price { &self.price_dense } else { &self.rating_dense };
+        let values = counts.values();
+        let place = |number: u64| values.binary_search(&number).ok().and_then(|place| u32::try_from(place).ok());
+        let many = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        let dense = kept.get_or_init(|| Dense::of(self.max_doc, column, many, place));
+        Ok(dense.as_ref().map(|dense| (values, dense)))
     }
 
     /// The id of a document.
@@ -132,6 +182,7 @@ pub struct TextColumn {
     /// The ordinals of each document's values.
     pub ords: Column<u64>,
     dictionary: Dictionary,
+    dense: OnceLock<Option<Dense>>,
     /// The postings of the same field.
     pub postings: Arc<InvertedIndexReader>,
 }
@@ -150,14 +201,21 @@ impl TextColumn {
         let postings = reader.inverted_index(field)?;
         let Some(column) = reader.fast_fields().str(name)? else {
             let ords = Column::build_empty_column(reader.max_doc());
-            return Ok(Self { ords, dictionary: Dictionary::Empty, postings });
+            return Ok(Self { ords, dictionary: Dictionary::Empty, dense: OnceLock::new(), postings });
         };
         // Both hold every distinct value of the field and both drop, when segments merge, the values that only
         // deleted documents had; the check is cheap insurance.
         let same = column.num_terms() == postings.terms().num_terms();
         let ords = column.ords().clone();
         let dictionary = if same { Dictionary::Postings } else { Dictionary::Column(column) };
-        Ok(Self { ords, dictionary, postings })
+        Ok(Self { ords, dictionary, dense: OnceLock::new(), postings })
+    }
+
+    /// Every document's ordinal in the shortest form; `None` where documents have several values.
+    pub fn dense(&self, max_doc: u32) -> Option<&Dense> {
+        let many = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        let dense = || Dense::of(max_doc, &self.ords, many, |ord| u32::try_from(ord).ok());
+        self.dense.get_or_init(dense).as_ref()
     }
 
     /// How many different values there are.

@@ -2,21 +2,22 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use haat_catalog::product::CATEGORY_SEPARATOR;
 use haat_catalog::query::price_step;
-use haat_catalog::{FacetCount, FacetField, FacetResult, FacetValue};
+use haat_catalog::{FacetCount, FacetField, FacetResult, FacetValue, SortField};
 use tantivy::DocId;
 use tantivy::columnar::ColumnIndex;
 use tantivy::fastfield::Column;
 use tantivy::{u64_to_f64, u64_to_i64};
 
-use super::columns::Columns;
+use super::columns::TextColumn;
 use super::docset::{BLOCK, DocSet};
 use super::filters::attribute_ords;
-use super::ordinals::{Counted, Shared};
+use super::ordinals::{Counted, Occurring, Shared};
 use super::plan::Search;
-use super::view::View;
+use super::view::{SegmentView, View};
 use crate::schema::{ATTRIBUTE_SEPARATOR, LEVEL_SEPARATOR};
 
 /// Counts `field`.
@@ -38,9 +39,9 @@ pub fn count(view: &View, search: &Search<'_>, field: &FacetField, limit: usize)
         FacetField::InStock => texts(view, sets, Counted::InStock)?.into_iter().map(boolean).collect(),
         FacetField::Category => categories(texts(view, sets, Counted::Category)?),
         FacetField::Attribute(name) => attribute(view, sets, name)?,
-        FacetField::Price => numbers(view, sets, |c| &c.price, |v| FacetValue::Integer(u64_to_i64(v))),
-        FacetField::Rating => numbers(view, sets, |c| &c.rating, |v| FacetValue::Float(u64_to_f64(v))),
-        FacetField::PriceRange => steps(numbers(view, sets, |c| &c.price, |v| FacetValue::Integer(u64_to_i64(v)))),
+        FacetField::Price => numbers(view, sets, SortField::Price, |v| FacetValue::Integer(u64_to_i64(v)))?,
+        FacetField::Rating => numbers(view, sets, SortField::Rating, |v| FacetValue::Float(u64_to_f64(v)))?,
+        FacetField::PriceRange => steps(numbers(view, sets, SortField::Price, |v| FacetValue::Integer(u64_to_i64(v)))?),
     };
     let order = |a: &FacetCount, b: &FacetCount| b.count.cmp(&a.count).then_with(|| by_value(&a.value, &b.value));
     if counts.len() > limit {
@@ -70,26 +71,20 @@ fn boolean(counted: FacetCount) -> FacetCount {
 }
 
 fn texts(view: &View, sets: &[DocSet], counted: Counted) -> tantivy::Result<Vec<FacetCount>> {
-    let shared = view.ordinals.get(counted, &view.segments)?;
-    Ok(added_up(view, sets, &shared, |columns| (&counted.column(columns).ords, 0)))
+    match view.ordinals.get(counted, &view.segments)? {
+        Some(shared) => Ok(added_up(view, sets, &shared, counted)),
+        None => occurring(view, sets, |segment| {
+            let column = counted.column(&segment.columns);
+            Ok((column, 0..column.len()))
+        }),
+    }
 }
 
 fn attribute(view: &View, sets: &[DocSet], name: &str) -> tantivy::Result<Vec<FacetCount>> {
-    let mut ranges = Vec::with_capacity(view.segments.len());
-    for segment in &view.segments {
+    let counts = occurring(view, sets, |segment| {
         let column = &segment.columns.attr;
-        ranges.push((column, attribute_ords(column, name)?));
-    }
-    let shared = Shared::of(ranges.iter().map(|(column, range)| (*column, range.clone())))?;
-    let firsts: HashMap<*const Columns, u64> = view
-        .segments
-        .iter()
-        .zip(&ranges)
-        .map(|(s, (_, range))| (std::ptr::from_ref::<Columns>(&s.columns), range.start))
-        .collect();
-    let counts = added_up(view, sets, &shared, |columns| {
-        (&columns.attr.ords, firsts.get(&std::ptr::from_ref(columns)).copied().unwrap_or_default())
-    });
+        Ok((column, attribute_ords(column, name)?))
+    })?;
     let value = |c: FacetCount| match c.value {
         FacetValue::Text(text) => {
             let value = text.split_once(ATTRIBUTE_SEPARATOR).map_or("", |(_, value)| value).to_owned();
@@ -100,23 +95,23 @@ fn attribute(view: &View, sets: &[DocSet], name: &str) -> tantivy::Result<Vec<Fa
     Ok(counts.into_iter().map(value).collect())
 }
 
-/// Counts the ordinals of each segment and adds them up by value. `column` gives a segment's column and the ordinal
-/// of the first value of interest.
-fn added_up<'v>(
-    view: &'v View,
-    sets: &[DocSet],
-    shared: &Shared,
-    column: impl Fn(&'v Columns) -> (&'v Column<u64>, u64),
-) -> Vec<FacetCount> {
+/// Counts the ordinals of each segment and adds them up by value, of which the segments share the numbers.
+pub(super) fn added_up(view: &View, sets: &[DocSet], shared: &Shared, counted: Counted) -> Vec<FacetCount> {
     let mut totals = vec![0_u64; shared.texts.len()];
     for ((segment, set), places) in view.segments.iter().zip(sets).zip(&shared.places) {
-        let (ords, first) = column(&segment.columns);
-        let mut counts = vec![0_u32; places.len()];
-        each_value(segment, set, ords, |ord| {
-            if let Some(count) = ord.checked_sub(first).and_then(|i| counts.get_mut(i as usize)) {
-                *count += 1;
+        let column = counted.column(&segment.columns);
+        let counts = match column.dense(segment.max_doc()) {
+            Some(dense) => dense.tally(segment, set, places.len()),
+            None => {
+                let mut counts = vec![0_u32; places.len()];
+                each_value(segment, set, &column.ords, |ord| {
+                    if let Some(count) = counts.get_mut(ord as usize) {
+                        *count += 1;
+                    }
+                });
+                counts
             }
-        });
+        };
         for (count, place) in counts.iter().zip(places) {
             if let Some(total) = totals.get_mut(*place as usize) {
                 *total += u64::from(*count);
@@ -132,8 +127,28 @@ fn added_up<'v>(
         .collect()
 }
 
+/// Counts the ordinals of each segment that lie in a range and adds those that occur up by their texts.
+pub(super) fn occurring<'v>(
+    view: &'v View,
+    sets: &[DocSet],
+    column: impl Fn(&'v SegmentView) -> tantivy::Result<(&'v TextColumn, Range<u64>)>,
+) -> tantivy::Result<Vec<FacetCount>> {
+    let mut totals: HashMap<Vec<u8>, u64> = HashMap::new();
+    for (segment, set) in view.segments.iter().zip(sets) {
+        let (column, range) = column(segment)?;
+        let mut counts = Occurring::new(&range, set.count(segment));
+        each_value(segment, set, &column.ords, |ord| counts.add(&range, ord));
+        counts.each(column, |value, count| match totals.get_mut(value) {
+            Some(total) => *total += u64::from(count),
+            None => drop(totals.insert(value.to_vec(), u64::from(count))),
+        })?;
+    }
+    let text = |value: Vec<u8>| FacetValue::Text(String::from_utf8_lossy(&value).into_owned());
+    Ok(totals.into_iter().map(|(value, count)| FacetCount { value: text(value), count }).collect())
+}
+
 /// Calls `f` with every value of every document of the set.
-fn each_value(segment: &super::view::SegmentView, set: &DocSet, column: &Column<u64>, mut f: impl FnMut(u64)) {
+fn each_value(segment: &SegmentView, set: &DocSet, column: &Column<u64>, mut f: impl FnMut(u64)) {
     match &column.index {
         ColumnIndex::Empty { .. } => {}
         ColumnIndex::Full => {
@@ -153,16 +168,28 @@ fn each_value(segment: &super::view::SegmentView, set: &DocSet, column: &Column<
 fn numbers(
     view: &View,
     sets: &[DocSet],
-    column: impl Fn(&Columns) -> &Column<u64>,
+    field: SortField,
     value: impl Fn(u64) -> FacetValue,
-) -> Vec<FacetCount> {
+) -> tantivy::Result<Vec<FacetCount>> {
     let mut totals: HashMap<u64, u64> = HashMap::new();
+    let Some(indexed) = view.fields.sort(field) else { return Ok(Vec::new()) };
+    let mut add = |number: u64, count: u64| *totals.entry(number).or_default() += count;
     for (segment, set) in view.segments.iter().zip(sets) {
-        let mut tally = Tally::new(column(&segment.columns));
-        each_value(segment, set, column(&segment.columns), |number| tally.add(number));
-        tally.each(|number, count| *totals.entry(number).or_default() += count);
+        let Some(column) = segment.columns.number(field) else { continue };
+        match segment.columns.dense(field, || segment.reader.inverted_index(indexed))? {
+            Some((values, dense)) => {
+                let counts = dense.tally(segment, set, values.len());
+                let occurring = values.iter().zip(counts).filter(|(_, count)| *count > 0);
+                occurring.for_each(|(number, count)| add(*number, u64::from(count)));
+            }
+            None => {
+                let mut tally = Tally::new(column);
+                each_value(segment, set, column, |number| tally.add(number));
+                tally.each(&mut add);
+            }
+        }
     }
-    totals.into_iter().map(|(number, count)| FacetCount { value: value(number), count }).collect()
+    Ok(totals.into_iter().map(|(number, count)| FacetCount { value: value(number), count }).collect())
 }
 
 /// Counts numbers of one segment: in an array where they lie close together, else in a map.

@@ -114,6 +114,14 @@ impl Condition {
         }
     }
 
+    /// The field and its bounds, when this filter is nothing but a range.
+    pub fn as_range(&self) -> Option<(SortField, u64, u64)> {
+        match self.wanted {
+            Wanted::Range { field, least, greatest } => Some((field, least, greatest)),
+            _ => None,
+        }
+    }
+
     /// The filter in one segment.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use haat_catalog::query::distance_m;
-use haat_catalog::{Cursor, Near, ProductId, Query, SortField, SortKey, SortValue};
+use haat_catalog::{Cursor, Near, ProductId, Query, SortField, SortKey, SortValue, Tolerance};
 use tantivy::fastfield::Column;
 use tantivy::{DocId, f64_to_u64, i64_to_u64, u64_to_f64, u64_to_i64};
 
@@ -147,7 +147,8 @@ impl Order {
     /// The cursor that stands at `key`.
     pub fn cursor(&self, key: &Key, backward: bool) -> Cursor {
         let values = self.keys.iter().zip(&key.values).map(|(k, v)| self.sort_value(*k, v)).collect();
-        Cursor { backward, values, id: ProductId::from_bytes(self.turned_id(key.id).to_be_bytes()) }
+        let id = ProductId::from_bytes(self.turned_id(key.id).to_be_bytes());
+        Cursor { backward, tolerance: Tolerance::default(), values, id }
     }
 
     fn sort_value(&self, key: SortKey, value: &KeyValue) -> SortValue {

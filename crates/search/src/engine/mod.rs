@@ -7,6 +7,8 @@
 
 pub mod bits;
 pub mod columns;
+pub mod counts;
+pub mod dense;
 pub mod docset;
 pub mod facets;
 pub mod filters;

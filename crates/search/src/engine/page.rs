@@ -1,7 +1,7 @@
 //! A page: the products found, the cursors at its edges, totals and facets.
 
 use haat_catalog::product::CATEGORY_SEPARATOR;
-use haat_catalog::{CountMode, Cursor, Hit, Page, Product, ProductId, Query, Total};
+use haat_catalog::{CountMode, Cursor, Hit, Page, Product, ProductId, Query, Tolerance, Total};
 use tantivy::{DocAddress, TantivyDocument};
 
 use super::docset::damaged;
@@ -19,7 +19,10 @@ use crate::text::{Scope, TextQuery, highlight};
 /// When the index's files cannot be read.
 pub fn page(view: &View, query: &Query, strategy: Strategy) -> tantivy::Result<Page> {
     let text = match &query.text {
-        Some(text) => Some(TextQuery::prepare(&view.searcher, &view.fields.text, text, Scope::All)?),
+        Some(text) => {
+            let tolerance = query.cursor.as_ref().map(|cursor| cursor.tolerance);
+            Some(TextQuery::resume(&view.searcher, &view.fields.text, text, Scope::All, tolerance)?)
+        }
         None => None,
     };
     let search = Search::new(view, query, text.as_ref(), strategy)?;
@@ -36,7 +39,8 @@ pub fn page(view: &View, query: &Query, strategy: Strategy) -> tantivy::Result<P
     let backward = query.cursor.as_ref().is_some_and(|c| c.backward);
     let order = Order::new(query, backward);
     let picked = search.pick(&order, query.cursor.as_ref(), limit + 1)?;
-    let edges = Edges::new(query, &order, &picked, limit);
+    let tolerance = text.as_ref().map(TextQuery::tolerance).unwrap_or_default();
+    let edges = Edges::new(query, &order, &picked, tolerance);
     let mut found: Vec<&Found> = picked.found.iter().take(limit).collect();
     if backward {
         found.reverse();
@@ -55,16 +59,18 @@ struct Edges {
 }
 
 impl Edges {
-    fn new(query: &Query, order: &Order, picked: &Picked, limit: usize) -> Self {
+    fn new(query: &Query, order: &Order, picked: &Picked, tolerance: Tolerance) -> Self {
+        let limit = query.limit.get();
+        let cursor = |found: &Found, backward| Cursor { tolerance, ..order.cursor(&found.key, backward) };
         let shown = picked.found.get(..limit).unwrap_or(&picked.found);
         let backward = order.is_backward();
         // Along the walk there is more if one product more than fits was found; behind it, if one was passed.
         let along = (picked.found.len() > limit)
             .then(|| shown.last())
             .flatten()
-            .map(|last| order.cursor(&last.key, backward).encode_for(query));
+            .map(|last| cursor(last, backward).encode_for(query));
         let behind = picked.passed.then(|| match shown.first() {
-            Some(first) => Some(order.cursor(&first.key, !backward)),
+            Some(first) => Some(cursor(first, !backward)),
             None => query.cursor.as_ref().and_then(turned),
         });
         let behind = behind.flatten().map(|cursor| cursor.encode_for(query));
@@ -77,7 +83,7 @@ fn turned(cursor: &Cursor) -> Option<Cursor> {
     let id = cursor.id.as_u128();
     let id = if cursor.backward { id.checked_sub(1) } else { id.checked_add(1) };
     let id = ProductId::from_bytes(id?.to_be_bytes());
-    Some(Cursor { backward: !cursor.backward, values: cursor.values.clone(), id })
+    Some(Cursor { backward: !cursor.backward, id, ..cursor.clone() })
 }
 
 /// A product as it is answered, with the words of `text` marked.

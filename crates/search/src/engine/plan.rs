@@ -13,6 +13,7 @@ use haat_catalog::{CountMode, Cursor, FacetField, Query, SortField};
 use tantivy::{DocId, u64_to_i64};
 
 use super::bits::Bits;
+use super::columns::value;
 use super::docset::{BLOCK, DocSet, resolve};
 use super::filters::{Clause, Condition, Kind, conditions};
 use super::keys::{Order, Place, Score, SegmentOrder};
@@ -67,6 +68,9 @@ mod cost {
     /// Finding the beginning of a walk in one segment.
     pub const SEGMENT: f64 = 4_000.0;
 }
+
+/// Of a segment of which more than this part is deleted, values say too little.
+const MOST_DELETED: u32 = 20;
 
 /// How many documents a sample has.
 const SAMPLE: u32 = 256;
@@ -145,8 +149,35 @@ impl<'a> Search<'a> {
     /// # Errors
     /// When the index's files cannot be read.
     pub fn count(&self) -> tantivy::Result<u64> {
+        if self.sets.get().is_none()
+            && let Some(count) = self.count_of_range()?
+        {
+            return Ok(count);
+        }
         let sets = self.sets()?;
         Ok(self.view.segments.iter().zip(sets).map(|(segment, set)| u64::from(set.count(segment))).sum())
+    }
+
+    /// The same where a range is all that is asked for and the values say how many documents have them; `None` where
+    /// they do not, or where so much is deleted that looking at every document costs no more.
+    fn count_of_range(&self) -> tantivy::Result<Option<u64>> {
+        let (None, [only]) = (self.text, &self.conditions[..]) else { return Ok(None) };
+        let Some((field, least, greatest)) = only.as_range() else { return Ok(None) };
+        let mut count = 0;
+        for segment in &self.view.segments {
+            let Some(indexed) = self.view.fields.sort(field) else { return Ok(None) };
+            let counts = segment.columns.counts(field, || segment.reader.inverted_index(indexed))?;
+            let (Some(counts), Some(column)) = (counts, segment.columns.number(field)) else { return Ok(None) };
+            count += u64::from(counts.between(least, greatest));
+            if segment.reader.num_deleted_docs() > segment.max_doc() / MOST_DELETED {
+                return Ok(None);
+            }
+            for doc in segment.deleted() {
+                let gone = value(column, doc).is_some_and(|v| v >= least && v <= greatest);
+                count = count.saturating_sub(u64::from(gone));
+            }
+        }
+        Ok(Some(count))
     }
 
     /// The first `limit` products after `cursor` in the direction of `order`.

@@ -11,8 +11,10 @@ use rand::RngExt;
 use tantivy::merge_policy::NoMergePolicy;
 use tantivy::{Index, IndexWriter, ReloadPolicy, TantivyDocument};
 
+use super::facets;
+use super::ordinals::Counted;
 use super::page::page;
-use super::plan::Strategy as Way;
+use super::plan::{Search, Strategy as Way};
 use super::view::View;
 use crate::document::{Documents, id_term};
 use crate::live::generation::register;
@@ -213,6 +215,32 @@ fn a_segment_keeps_ordinals_in_step_when_merges_drop_the_values_of_deleted_produ
                 segment.columns.name.postings.terms().num_terms() as u64,
                 "the dictionaries of a column and of its postings have the same terms"
             );
+        }
+    }
+}
+
+#[test]
+fn facets_are_the_same_whether_all_values_are_numbered_or_only_those_that_occur_are_read() {
+    let stage = stage(77, 300, false);
+    let view = &stage.view;
+    for pairs in [vec![], vec![("price_min", "5000")], vec![("q", "rice"), ("rating_min", "4.5")]] {
+        let query = Query::parse(pairs).unwrap();
+        let words = query.text.as_ref();
+        let text = words.map(|text| TextQuery::prepare(&view.searcher, &view.fields.text, text, Scope::All).unwrap());
+        let search = Search::new(view, &query, text.as_ref(), Way::Cheapest).unwrap();
+        let sets = search.sets().unwrap();
+        for counted in [Counted::Brand, Counted::Tag, Counted::Category, Counted::Status] {
+            let shared = view.ordinals.get(counted, &view.segments).unwrap().unwrap();
+            let mut numbered = facets::added_up(view, sets, &shared, counted);
+            let mut read = facets::occurring(view, sets, |segment| {
+                let column = counted.column(&segment.columns);
+                Ok((column, 0..column.len()))
+            })
+            .unwrap();
+            for counts in [&mut numbered, &mut read] {
+                counts.sort_by_key(|c| format!("{:?}", c.value));
+            }
+            assert_eq!(numbered, read, "{counted:?}");
         }
     }
 }

@@ -78,6 +78,11 @@ impl SegmentView {
         self.reader.alive_bitset().is_none_or(|alive| alive.is_alive(doc))
     }
 
+    /// The documents that are deleted.
+    pub fn deleted(&self) -> impl Iterator<Item = DocId> + '_ {
+        self.alive().into_iter().flat_map(|alive| alive.iter_missing())
+    }
+
     /// The documents that are not deleted; `None` when none is deleted.
     pub fn alive(&self) -> Option<&Bits> {
         let bits = || {

@@ -1,13 +1,14 @@
 //! Building a generation from nothing: all products by id, then the changes made meanwhile.
 //!
 //! The log's head is noted first. Whatever is written while the products are read has a later place in the log and
-//! is applied afterwards; applying what the products had already changes nothing.
+//! is applied afterwards; applying what the products had already changes nothing. What is written while that goes on is
+//! left to the follower: a build that waited for a quiet moment would never end beside a busy writer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haat_catalog::ports::{ChangeLog, ChangeLogError, IndexError, ProductReader, StoreError};
-use haat_catalog::{Clock, ProductId, Seq};
+use haat_catalog::{Clock, Origin, ProductId, Seq};
 use tantivy::merge_policy::NoMergePolicy;
 use tokio_util::sync::CancellationToken;
 
@@ -78,6 +79,22 @@ pub struct Source {
     pub follower: String,
 }
 
+impl Source {
+    /// The product that the change at a place was about; `None` when the log no longer has it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn change_at(&self, seq: Seq) -> Result<Option<ProductId>, StoreError> {
+        let Some(before) = seq.0.checked_sub(1) else { return Ok(None) };
+        match self.log.read(Seq(before).into(), 1).await {
+            Ok(page) => Ok(page.changes.first().filter(|change| change.seq == seq).map(|change| change.id)),
+            // Being ahead is told by whoever reads on from there.
+            Err(ChangeLogError::Compacted { .. } | ChangeLogError::Ahead { .. }) => Ok(None),
+            Err(ChangeLogError::Store(e)) => Err(e),
+        }
+    }
+}
+
 /// A generation that was built.
 pub struct Built {
     /// The generation.
@@ -86,6 +103,8 @@ pub struct Built {
     pub view: Arc<View>,
     /// Every change up to this one is in.
     pub seq: Seq,
+    /// Which database's log that is a place of.
+    pub origin: Origin,
     /// The product that change was about.
     pub last: Option<ProductId>,
 }
@@ -119,6 +138,7 @@ impl Build<'_> {
     /// # Errors
     /// [`BuildError`]; what was written so far is of no use then.
     pub async fn run(&self) -> Result<Built, BuildError> {
+        let origin = self.source.log.origin().await?;
         let from = self.source.log.head().await?;
         self.note(from).await?;
         let total = self.source.reader.count().await?;
@@ -127,7 +147,7 @@ impl Build<'_> {
         // No merges: the segments are large, and what is left to merge the follower merges in its own time.
         let writer = blocking(move || Writer::open(&generation, effort, Box::new(NoMergePolicy))).await?;
         let (writer, done) = self.products(writer, from, total).await?;
-        self.changes(writer, from, Progress { done, total, catching_up: true }).await
+        self.changes(writer, from, origin, Progress { done, total, catching_up: true }).await
     }
 
     async fn note(&self, at: Seq) -> Result<(), StoreError> {
@@ -158,7 +178,8 @@ impl Build<'_> {
                 && published.elapsed() > pause
             {
                 let view;
-                (writer, view) = self.commit(writer, Payload::new(Seq(0), false, None)).await?;
+                (writer, view) =
+                    self.commit(writer, Payload::new(Seq(0), false, Origin::default(), None), None).await?;
                 publish(view);
                 (published, pause) = (Instant::now(), pause * 3);
             }
@@ -173,33 +194,46 @@ impl Build<'_> {
         tokio::spawn(async move { reader.scan(after, batch).await })
     }
 
-    /// Applies the changes made since `seq` until there are no more.
-    async fn changes(&self, mut writer: Writer, from: Seq, progress: Progress) -> Result<Built, BuildError> {
-        let (mut seq, mut last) = (from, None);
+    /// Applies the changes made while the products were read: those up to where the log's head is now.
+    async fn changes(
+        &self,
+        mut writer: Writer,
+        from: Seq,
+        origin: Origin,
+        progress: Progress,
+    ) -> Result<Built, BuildError> {
+        let goal = self.source.log.head().await?;
+        let (mut seq, mut last) = (from, self.source.change_at(from).await?);
         let mut view;
-        (writer, view) = self.commit(writer, Payload::new(seq, false, last)).await?;
-        loop {
+        (writer, view) = self.commit(writer, Payload::new(seq, seq >= goal, origin, last), None).await?;
+        while seq < goal {
             (self.progress)(progress);
             let page = self.source.log.read(seq.into(), self.batch).await?;
-            let Some(newest) = page.changes.last() else {
-                (_, view) = self.commit(writer, Payload::new(seq, true, last)).await?;
-                return Ok(Built { generation: Arc::clone(&self.generation), view, seq, last });
-            };
-            (seq, last) = (newest.seq, Some(newest.id));
+            // Places without a change are passed as well.
+            (seq, last) = page.changes.last().map_or((page.head, None), |newest| (newest.seq, Some(newest.id)));
             let known = Arc::clone(&view);
             writer = blocking(move || writer.apply(&page.changes, &known).map(|()| writer)).await?;
-            (writer, view) = self.commit(writer, Payload::new(seq, false, last)).await?;
+            (writer, view) = self.commit(writer, Payload::new(seq, seq >= goal, origin, last), Some(view)).await?;
             if self.stop.is_cancelled() {
                 return Err(BuildError::Stopped);
             }
         }
+        if self.source.log.origin().await? != origin {
+            return Err(BuildError::Overtaken);
+        }
+        Ok(Built { generation: Arc::clone(&self.generation), view, seq, origin, last })
     }
 
-    async fn commit(&self, mut writer: Writer, payload: Payload) -> Result<(Writer, Arc<View>), BuildError> {
+    async fn commit(
+        &self,
+        mut writer: Writer,
+        payload: Payload,
+        previous: Option<Arc<View>>,
+    ) -> Result<(Writer, Arc<View>), BuildError> {
         let generation = Arc::clone(&self.generation);
         blocking(move || {
             writer.commit(payload)?;
-            let view = Arc::new(generation.view(None)?);
+            let view = Arc::new(generation.view(previous.as_deref())?);
             Ok((writer, view))
         })
         .await

@@ -9,16 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use haat_catalog::ports::ChangeLogError;
-use haat_catalog::{Change, Seq};
+use haat_catalog::ports::{ChangeLogError, StoreError};
+use haat_catalog::{Change, Origin, ProductId, Seq};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::build::{Build, BuildError, Built, Progress, Source, blocking};
 use super::folder::Folder;
 use super::generation::{Generation, Payload, empty_view};
-use super::index::{Index, IndexOptions, Last};
+use super::index::{Index, IndexOptions};
 use super::merging::Tiers;
+use super::urgent;
 use super::writer::Writer;
 use crate::engine::view::View;
 
@@ -30,7 +31,8 @@ pub struct Live {
     pub view: Arc<View>,
     /// Every change up to this one is in.
     pub seq: Seq,
-    last: Last,
+    origin: Origin,
+    last: Option<ProductId>,
     writer: Option<Writer>,
     /// Whether it can still be followed; what cannot is served until it is replaced.
     followed: bool,
@@ -38,8 +40,9 @@ pub struct Live {
 
 impl Live {
     /// A generation as it was found or built.
-    pub fn new(generation: Arc<Generation>, view: Arc<View>, seq: Seq, last: Last) -> Self {
-        Self { generation, view, seq, last, writer: None, followed: true }
+    pub fn new(generation: Arc<Generation>, view: Arc<View>, payload: Payload) -> Self {
+        let Payload { seq, origin, last, .. } = payload;
+        Self { generation, view, seq, origin, last, writer: None, followed: true }
     }
 
     /// Sees to it that there is a writer. One that is opened, be it for the first time or after a failure, begins at
@@ -81,6 +84,13 @@ impl Live {
     }
 }
 
+impl From<Built> for Live {
+    fn from(built: Built) -> Self {
+        let payload = Payload::new(built.seq, true, built.origin, built.last);
+        Self::new(built.generation, built.view, payload)
+    }
+}
+
 /// What following came to.
 enum Step {
     /// There may be more to read at once.
@@ -103,11 +113,21 @@ enum Keep {
 }
 
 /// How long to wait.
-enum Pause {
-    /// So long.
-    Least(Duration),
-    /// So long, or until somebody says that there is something to do.
-    UnlessNudged(Duration),
+struct Pause {
+    /// Whatever happens.
+    least: Duration,
+    /// On top of that, unless somebody says that there is something to do.
+    unless_nudged: Duration,
+}
+
+impl Pause {
+    fn least(least: Duration) -> Self {
+        Self { least, unless_nudged: Duration::ZERO }
+    }
+
+    fn unless_nudged(unless_nudged: Duration) -> Self {
+        Self { least: Duration::ZERO, unless_nudged }
+    }
 }
 
 /// Keeps an index in step with its log.
@@ -115,9 +135,19 @@ pub struct Follower {
     index: Arc<Index>,
     live: Option<Live>,
     build: Option<JoinHandle<Result<Built, BuildError>>>,
+    /// Whether what is being built is of no use: the database was replaced meanwhile.
+    build_is_void: bool,
+    /// When a build that failed is begun again.
+    retry_at: Option<Instant>,
+    failed_builds: u32,
     stop: CancellationToken,
+    /// Whether the log is known to be the one that the index was made from. Not after a failure: who knows to what the
+    /// connection leads now.
+    same_log: bool,
     /// Where the log's head was when it was first seen: an index that has come so far is ready.
     goal: Option<Seq>,
+    /// When somebody last wrote through this server.
+    urgent_at: Option<Instant>,
     failures: u32,
     noted: Option<Instant>,
     checked: Instant,
@@ -127,6 +157,10 @@ pub struct Follower {
     inspected: bool,
 }
 
+/// Changes read at once while somebody waits to see a product that is far behind in the log.
+const URGENT_BATCH: u32 = 1_000;
+/// For how long after that.
+const URGENT_FOR: Duration = Duration::from_secs(5);
 /// How often the log is told how far this follower has come.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether somebody asks for a rebuild.
@@ -143,8 +177,13 @@ impl Follower {
             index,
             live,
             build: None,
+            build_is_void: false,
+            retry_at: None,
+            failed_builds: 0,
             stop: CancellationToken::new(),
+            same_log: false,
             goal: None,
+            urgent_at: None,
             failures: 0,
             noted: None,
             checked: Instant::now(),
@@ -161,14 +200,13 @@ impl Follower {
         while !shutdown.is_cancelled() {
             let pause = self.turn().await;
             let index = Arc::clone(&self.index);
-            let (length, nudgeable) = match pause {
-                Pause::Least(length) => (length, false),
-                Pause::UnlessNudged(length) => (length, true),
+            let waited = async {
+                tokio::time::sleep(pause.least).await;
+                let _ = tokio::time::timeout(pause.unless_nudged, index.nudged.notified()).await;
             };
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = tokio::time::sleep(length) => {}
-                () = index.nudged.notified(), if nudgeable => {}
+                () = waited => {}
             }
         }
         self.stop.cancel();
@@ -188,19 +226,22 @@ impl Follower {
         }
         let step = self.follow().await;
         let idle = self.index.options.poll_interval;
-        if !matches!(step, Step::Failed(_)) {
-            self.failures = 0;
+        match step {
+            Step::Failed(_) => self.same_log = false,
+            _ => self.failures = 0,
         }
         match step {
-            Step::More => Pause::Least(Duration::ZERO),
-            Step::Idle => Pause::UnlessNudged(idle),
+            Step::More => Pause::least(Duration::ZERO),
+            Step::Idle => Pause::unless_nudged(idle),
             // Under steady writing a third of the time at most goes into following.
-            Step::Applied(took) => Pause::Least((took * 2).min(LONGEST_PAUSE)),
+            Step::Applied(took) => Pause::least((took * 2).min(LONGEST_PAUSE)),
             Step::Lost(why, keep) => {
                 self.lose(why, keep);
-                Pause::UnlessNudged(idle)
+                Pause::unless_nudged(idle)
             }
-            Step::Failed(why) => Pause::Least(self.back_off(&why)),
+            // A nudge says that a write just succeeded, so that the database must be back. Not at once all the same:
+            // where it is the disk that fails, every write would mean an attempt.
+            Step::Failed(why) => Pause { least: idle, unless_nudged: self.back_off(&why) },
         }
     }
 
@@ -209,7 +250,12 @@ impl Follower {
             tracing::warn!(error = why, "the index cannot follow for now and is served as it is");
         }
         self.failures = self.failures.saturating_add(1);
-        let pause = self.index.options.poll_interval.max(Duration::from_millis(50)) * 2_u32.pow(self.failures.min(8));
+        self.pause_after(self.failures)
+    }
+
+    /// How long to wait after so many failures in a row.
+    fn pause_after(&self, failures: u32) -> Duration {
+        let pause = self.index.options.poll_interval.max(Duration::from_millis(50)) * 2_u32.pow(failures.min(8));
         pause.min(LONGEST_BACKOFF)
     }
 
@@ -220,6 +266,9 @@ impl Follower {
             if self.index.folder.take_request() {
                 self.start_build("it was asked for");
             }
+        }
+        if self.retry_at.is_some_and(|at| at <= Instant::now()) {
+            self.start_build("the last attempt failed");
         }
         if self.inspection.as_ref().is_some_and(JoinHandle::is_finished)
             && let Some(inspection) = self.inspection.take()
@@ -255,6 +304,9 @@ impl Follower {
         {
             self.live = None;
             self.index.publish(Arc::new(view), Seq(0), false);
+            // Places of the old database say nothing of the new one, nor does what is being built from it.
+            (self.goal, self.same_log) = (None, false);
+            self.build_is_void = self.build.is_some();
         }
         self.start_build(why);
     }
@@ -263,6 +315,7 @@ impl Follower {
         if self.build.is_some() {
             return;
         }
+        self.retry_at = None;
         tracing::info!(why, "building the index anew");
         let index = Arc::clone(&self.index);
         let (empty, stop) = (self.live.is_none(), self.stop.clone());
@@ -273,15 +326,17 @@ impl Follower {
     async fn finish_build(&mut self) {
         let Some(build) = self.build.take() else { return };
         let built = match build.await {
+            _ if std::mem::take(&mut self.build_is_void) => return self.start_build("the database was replaced"),
             Ok(Ok(built)) => built,
-            Ok(Err(e)) => return self.build_failed(&e.to_string()).await,
-            Err(e) => return self.build_failed(&e.to_string()).await,
+            Ok(Err(e)) => return self.build_failed(&e.to_string()),
+            Err(e) => return self.build_failed(&e.to_string()),
         };
         if let Err(e) = self.index.folder.switch(&built.generation.path) {
-            return self.build_failed(&e.to_string()).await;
+            return self.build_failed(&e.to_string());
         }
+        self.failed_builds = 0;
         tracing::info!(products = built.view.num_docs(), seq = built.seq.0, "the index was built anew");
-        let old = self.live.replace(Live::new(built.generation, built.view, built.seq, built.last));
+        let old = self.live.replace(Live::from(built));
         // Searches must not go back in time: what the old one had followed further the new one catches up first.
         if let Some(old) = old.filter(|old| old.followed) {
             let goal = old.seq;
@@ -302,13 +357,11 @@ impl Follower {
         self.inspected = true;
     }
 
-    async fn build_failed(&mut self, why: &str) {
-        let pause = self.back_off(why);
-        tokio::select! {
-            () = self.stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-        self.start_build("the last attempt failed");
+    fn build_failed(&mut self, why: &str) {
+        self.failed_builds = self.failed_builds.saturating_add(1);
+        let pause = self.pause_after(self.failed_builds);
+        tracing::warn!(error = why, again_in = ?pause, "the index could not be built");
+        self.retry_at = Some(Instant::now() + pause);
     }
 
     /// One batch of changes.
@@ -340,12 +393,21 @@ impl Follower {
     async fn catch_up(&mut self) -> Step {
         let Some(live) = self.live.as_mut().filter(|live| live.followed) else { return Step::Idle };
         let source = &self.index.source;
-        if self.goal.is_none()
+        if !self.same_log
             && let Err(step) = same_database(&self.index, live).await
         {
             return step;
         }
-        let page = match source.log.read(live.seq.into(), self.index.options.batch).await {
+        self.same_log = true;
+        // Taken before the log is read: a page that comes to its end has them all.
+        let urgent = self.index.urgent.take();
+        if !urgent.is_empty() {
+            self.urgent_at = Some(Instant::now());
+        }
+        // Whoever writes now will soon write again, and would wait for the batch under way.
+        let busy = self.urgent_at.is_some_and(|at| at.elapsed() < URGENT_FOR);
+        let batch = if busy { self.index.options.batch.min(URGENT_BATCH) } else { self.index.options.batch };
+        let mut page = match source.log.read(live.seq.into(), batch).await {
             Ok(page) => page,
             Err(ChangeLogError::Compacted { .. }) => return Step::Lost("it was away for too long", Keep::Serving),
             Err(ChangeLogError::Ahead { .. }) => {
@@ -357,11 +419,20 @@ impl Follower {
         self.goal.get_or_insert(page.head);
         let Some(newest) = page.changes.last() else {
             // Everything up to the head was looked at: places without a change are passed as well.
-            live.seq = page.head;
+            if live.seq < page.head {
+                (live.seq, live.last) = (page.head, None);
+            }
             return Step::Idle;
         };
-        let payload = Payload::new(newest.seq, true, Some(newest.id));
-        let full = page.changes.len() >= self.index.options.batch as usize;
+        let payload = Payload::new(newest.seq, true, live.origin, Some(newest.id));
+        // Not by their number: a page is bounded by bytes as well.
+        let more = newest.seq < page.head;
+        if more && !urgent.is_empty() {
+            match urgent::read(&*source.reader, urgent).await {
+                Ok(changes) => page.changes.extend(changes),
+                Err(e) => return Step::Failed(e.to_string()),
+            }
+        }
         let began = Instant::now();
         let applied = match live.open_writer(&self.index.options).await {
             // The index was further than was thought: what was read would be applied twice.
@@ -370,7 +441,7 @@ impl Follower {
             Err(e) => Err(e),
         };
         match applied {
-            Ok(()) if full => Step::More,
+            Ok(()) if more => Step::More,
             Ok(()) => Step::Applied(began.elapsed()),
             Err(e) => {
                 // The files may be what is wrong: they are looked at before the next attempt.
@@ -381,23 +452,18 @@ impl Follower {
     }
 }
 
-/// Whether the log tells the same story up to where the index has come. Where that place is gone from the log, it
-/// cannot be told, and is believed.
+/// Whether the log is the one that the index was made from, and tells the same story up to where the index has come.
+/// Where that place is gone from the log, it cannot be told, and is believed.
 async fn same_database(index: &Index, live: &Live) -> Result<(), Step> {
-    let (Some(last), Some(before)) = (live.last, live.seq.0.checked_sub(1)) else { return Ok(()) };
-    if before == 0 {
-        return Ok(());
+    let failed = |e: StoreError| Step::Failed(e.to_string());
+    if index.source.log.origin().await.map_err(failed)? != live.origin {
+        return Err(Step::Lost("it was made from another database", Keep::Nothing));
     }
-    match index.source.log.read(Seq(before).into(), 1).await {
-        Ok(page) => match page.changes.first() {
-            Some(change) if change.seq == live.seq && change.id != last => {
-                Err(Step::Lost("it was made from another database", Keep::Nothing))
-            }
-            _ => Ok(()),
-        },
-        // Being ahead is told by the read that follows.
-        Err(ChangeLogError::Compacted { .. } | ChangeLogError::Ahead { .. }) => Ok(()),
-        Err(ChangeLogError::Store(e)) => Err(Step::Failed(e.to_string())),
+    // A database that was put back from a backup has the same origin, and may have come as far again since.
+    let Some(last) = live.last else { return Ok(()) };
+    match index.source.change_at(live.seq).await.map_err(failed)? {
+        Some(id) if id != last => Err(Step::Lost("its database was put back to an earlier state", Keep::Nothing)),
+        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use haat_catalog::{ProductId, Seq};
+use haat_catalog::{Origin, ProductId, Seq};
 use serde::{Deserialize, Serialize};
 use tantivy::directory::MmapDirectory;
 use tantivy::index::{SegmentComponent, SegmentMeta};
@@ -26,14 +26,18 @@ pub struct Payload {
     pub seq: Seq,
     /// Whether the whole catalogue is in; false while it is built.
     pub complete: bool,
-    /// The product that the change at `seq` was about: if the log says otherwise, it is another database's.
+    /// Which database's log `seq` is a place of.
+    #[serde(default)]
+    pub origin: Origin,
+    /// The product that the change at `seq` was about: if the log says otherwise, its database was put back to an
+    /// earlier state and has moved on from there.
     pub last: Option<ProductId>,
 }
 
 impl Payload {
     /// Of an index with the present schema.
-    pub fn new(seq: Seq, complete: bool, last: Option<ProductId>) -> Self {
-        Self { schema: SCHEMA_VERSION, seq, complete, last }
+    pub fn new(seq: Seq, complete: bool, origin: Origin, last: Option<ProductId>) -> Self {
+        Self { schema: SCHEMA_VERSION, seq, complete, origin, last }
     }
 }
 

@@ -18,6 +18,7 @@ use super::folder::{Folder, Ownership};
 use super::follow::{Follower, Live};
 use super::generation::{Generation, Unusable, empty_view};
 use super::history::History;
+use super::urgent::Urgent;
 use super::writer::Effort;
 use crate::engine::page::page;
 use crate::engine::plan::Strategy;
@@ -98,6 +99,7 @@ pub struct Index {
     history: Mutex<History>,
     reached: watch::Sender<Seq>,
     pub(super) nudged: Notify,
+    pub(super) urgent: Urgent,
     pub(super) head: AtomicU64,
     pub(super) caught_up: AtomicBool,
     /// Set when a search failed in a way that damaged files could explain.
@@ -138,6 +140,7 @@ impl Index {
             history: Mutex::new(History::beginning_at(seq)),
             reached: watch::Sender::new(seq),
             nudged: Notify::new(),
+            urgent: Urgent::default(),
             head: AtomicU64::new(seq.0),
             caught_up: AtomicBool::new(false),
             suspect: AtomicBool::new(false),
@@ -209,7 +212,7 @@ fn open_folder(dir: &std::path::Path) -> Result<Opened, IndexError> {
     let found = match folder.current().map(|path| Generation::open(&path)) {
         None => None,
         Some(Ok((generation, payload))) => match generation.view(None) {
-            Ok(view) => Some(Live::new(Arc::new(generation), Arc::new(view), payload.seq, payload.last)),
+            Ok(view) => Some(Live::new(Arc::new(generation), Arc::new(view), payload)),
             Err(e) => {
                 tracing::warn!(error = %Unusable::from(e), "the index will be built anew");
                 None
@@ -228,9 +231,6 @@ fn open_folder(dir: &std::path::Path) -> Result<Opened, IndexError> {
 pub(super) fn internal(e: impl std::fmt::Display) -> IndexError {
     IndexError::Internal(e.to_string())
 }
-
-/// The last product of a page of changes, for the payload of the commit that has it.
-pub(super) type Last = Option<ProductId>;
 
 #[async_trait]
 impl ListingIndex for Index {
@@ -265,7 +265,8 @@ impl ListingIndex for Index {
         self.history.lock().unwrap_or_else(PoisonError::into_inner).superseded(seq)
     }
 
-    fn nudge(&self) {
+    fn nudge(&self, written: &[ProductId]) {
+        self.urgent.add(written);
         self.nudged.notify_one();
     }
 }

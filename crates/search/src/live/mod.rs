@@ -2,6 +2,7 @@
 //! be ([`build`]), read by any number of searches ([`index`]) that a few at a time are let in ([`admission`]).
 
 pub mod admission;
+pub mod agreement;
 pub mod build;
 pub mod folder;
 pub mod follow;
@@ -10,5 +11,6 @@ mod history;
 pub mod index;
 pub mod merging;
 pub mod rebuild;
+mod urgent;
 pub mod verify;
 pub mod writer;

@@ -1,13 +1,15 @@
-//! `haat index verify`: holds the index against SQL, product by product, byte by byte.
+//! `haat index verify`: looks at the checksums of the index's files, then holds the index against SQL, product by product:
+//! the stored documents byte by byte, the columns value by value.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use haat_catalog::ports::{ChangeLog, ChangeLogError, IndexError, ProductReader, StoredProduct};
 use haat_catalog::{Product, ProductId, Seq};
 use tantivy::{DocAddress, TantivyDocument};
 
+use super::agreement::Agreement;
 use super::build::{Progress, blocking};
 use super::folder::Folder;
 use super::generation::Generation;
@@ -33,6 +35,8 @@ pub struct VerifyReport {
     pub surplus: Vec<ProductId>,
     /// Products that are another in the index.
     pub different: Vec<ProductId>,
+    /// A file whose contents are not what was written.
+    pub damaged: Option<PathBuf>,
     /// Products that differ because they changed after `seq`: no fault.
     pub pending: u64,
 }
@@ -40,7 +44,7 @@ pub struct VerifyReport {
 impl VerifyReport {
     /// Whether the index is right.
     pub fn is_clean(&self) -> bool {
-        self.missing.is_empty() && self.surplus.is_empty() && self.different.is_empty()
+        self.damaged.is_none() && self.missing.is_empty() && self.surplus.is_empty() && self.different.is_empty()
     }
 }
 
@@ -57,9 +61,15 @@ pub async fn verify(
     log: Arc<dyn ChangeLog>,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<VerifyReport, IndexError> {
-    let (view, seq) = open(dir)?;
+    let (generation, view, seq) = open(dir)?;
     let view = Arc::new(view);
-    let mut report = VerifyReport { seq, documents: view.num_docs(), ..VerifyReport::default() };
+    let damaged = blocking(move || Ok(generation.damaged_file())).await.map_err(internal)?;
+    let mut report = VerifyReport { seq, documents: view.num_docs(), damaged, ..VerifyReport::default() };
+    if report.damaged.is_some() {
+        // What damaged files say may be anything.
+        return Ok(report);
+    }
+    let agreement = Arc::new(Agreement::new(view.fields));
     let total = reader.count().await?;
     let mut seen: Vec<Bits> = view.segments.iter().map(|s| Bits::empty(s.max_doc())).collect();
     let mut after = None;
@@ -68,8 +78,8 @@ pub async fn verify(
         let Some(last) = products.last().map(|p| p.id) else { break };
         after = Some(last);
         report.products += products.len() as u64;
-        let view = Arc::clone(&view);
-        let compared = blocking(move || compare(&view, &products, &mut seen).map(|found| (found, seen)));
+        let (view, agreement) = (Arc::clone(&view), Arc::clone(&agreement));
+        let compared = blocking(move || compare(&view, &agreement, &products, &mut seen).map(|found| (found, seen)));
         let found;
         (found, seen) = compared.await.map_err(internal)?;
         report.missing.extend(found.missing);
@@ -88,7 +98,7 @@ pub async fn verify(
 }
 
 /// The state of the index and how far it has come. A server may replace the generation or commit in between.
-fn open(dir: &Path) -> Result<(View, Seq), IndexError> {
+fn open(dir: &Path) -> Result<(Generation, View, Seq), IndexError> {
     const ATTEMPTS: usize = 5;
     let folder = Folder::open(dir).map_err(internal)?;
     let mut failure = "there is no index".to_owned();
@@ -97,7 +107,7 @@ fn open(dir: &Path) -> Result<(View, Seq), IndexError> {
         let opened = Generation::open(&path).map_err(|e| e.to_string()).and_then(|(generation, payload)| {
             let view = generation.view(None).map_err(|e| e.to_string())?;
             if generation.payload() == Some(payload) {
-                Ok((view, payload.seq))
+                Ok((generation, view, payload.seq))
             } else {
                 Err("it is written all the time".to_owned())
             }
@@ -116,7 +126,12 @@ struct Compared {
     different: Vec<ProductId>,
 }
 
-fn compare(view: &View, products: &[StoredProduct], seen: &mut [Bits]) -> tantivy::Result<Compared> {
+fn compare(
+    view: &View,
+    agreement: &Agreement,
+    products: &[StoredProduct],
+    seen: &mut [Bits],
+) -> tantivy::Result<Compared> {
     let mut found = Compared::default();
     for product in products {
         let Some((segment, doc)) = locate(view, product.id)? else {
@@ -126,11 +141,26 @@ fn compare(view: &View, products: &[StoredProduct], seen: &mut [Bits]) -> tantiv
         if let Some(seen) = seen.get_mut(segment) {
             seen.insert(doc);
         }
-        if document(view, segment, doc)? != product.document {
+        if document(view, segment, doc)? != product.document || !agrees(view, agreement, segment, doc, product)? {
             found.different.push(product.id);
         }
     }
     Ok(found)
+}
+
+/// Whether the columns are those of the product. One that cannot be read is in no index, and told as missing.
+fn agrees(
+    view: &View,
+    agreement: &Agreement,
+    segment: usize,
+    doc: u32,
+    product: &StoredProduct,
+) -> tantivy::Result<bool> {
+    let segment = view.segments.get(segment).ok_or_else(|| damaged("a segment is missing"))?;
+    match Product::from_json(&product.document) {
+        Ok(product) => agreement.holds(&segment.columns, doc, &product),
+        Err(_) => Ok(false),
+    }
 }
 
 fn document(view: &View, segment: usize, doc: u32) -> tantivy::Result<bytes::Bytes> {

@@ -6,7 +6,7 @@ use haat_catalog::ports::StoredProduct;
 use haat_catalog::{Change, ProductId};
 use tantivy::indexer::{IndexWriterOptions, MergePolicy};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{IndexWriter, TantivyDocument, TantivyError};
+use tantivy::{IndexWriter, TantivyDocument, TantivyError, Term};
 
 use super::generation::{Generation, Payload};
 use crate::document::{Documents, id_term};
@@ -49,6 +49,13 @@ impl Writer {
             .build();
         let writer = generation.index.writer_with_options(options)?;
         writer.set_merge_policy(merging);
+        // What a crash left of an unfinished commit: tantivy names files of deletions after the number of the operation,
+        // counts on from the last commit, and fails for ever at a name that is there already.
+        writer.garbage_collect_files().wait()?;
+        // And it gives the first operation the number that the last commit has. A merge that begins before the next
+        // commit takes that operation for a committed one, for some of its segments, and a deletion can be lost. So the
+        // first operation is one that may be lost: no id is empty.
+        writer.delete_term(Term::from_field_bytes(generation.fields.id, b""));
         let documents = (0..threads).map(|_| Documents::new(generation.fields)).collect();
         Ok(Self { writer, documents, fields: generation.fields })
     }
@@ -141,4 +148,92 @@ pub fn locate(view: &View, id: ProductId) -> tantivy::Result<Option<(usize, u32)
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use haat_catalog::{ChangeOp, Origin, Seq, Timestamp};
+    use haat_testkit::generate::Generator;
+    use tantivy::index::SegmentMeta;
+    use tantivy::indexer::{MergeCandidate, NoMergePolicy};
+
+    const EFFORT: Effort = Effort { threads: 1, memory: 0 };
+
+    fn id(n: u8) -> ProductId {
+        ProductId::from_bytes([n; 16])
+    }
+
+    fn change(n: u8, stock: i64) -> Change {
+        let mut product = Generator::new(1).products(1).remove(0);
+        (product.id, product.stock) = (id(n), Some(stock));
+        Change {
+            seq: Seq(1),
+            op: ChangeOp::Updated,
+            id: id(n),
+            sku: product.sku.clone(),
+            version: 1,
+            at: Timestamp::from_millis(0),
+            document: Some(Bytes::from(product.to_json())),
+        }
+    }
+
+    fn write(generation: &Generation, writer: &mut Writer, changes: &[Change], seq: u64) {
+        writer.apply(changes, &generation.view(None).unwrap()).unwrap();
+        writer.commit(Payload::new(Seq(seq), true, Origin::default(), None)).unwrap();
+    }
+
+    fn open(generation: &Generation, merging: impl MergePolicy + 'static) -> Writer {
+        Writer::open(generation, EFFORT, Box::new(merging)).unwrap()
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_commit_does_not_stop_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let generation = Generation::create(folder.path()).unwrap();
+        let mut writer = open(&generation, NoMergePolicy);
+        write(&generation, &mut writer, &[change(1, 1), change(2, 1)], 1);
+        let meta = folder.path().join("meta.json");
+        let before = std::fs::read(&meta).unwrap();
+        drop(writer);
+        // A commit whose files are written, and whose list of files is not.
+        let mut writer = open(&generation, NoMergePolicy);
+        write(&generation, &mut writer, &[change(1, 2)], 2);
+        drop(writer);
+        std::fs::write(&meta, before).unwrap();
+        let (generation, payload) = Generation::open(folder.path()).unwrap();
+        assert_eq!(payload.seq, Seq(1));
+        let mut writer = open(&generation, NoMergePolicy);
+        write(&generation, &mut writer, &[change(1, 2)], 2);
+        assert_eq!(generation.view(None).unwrap().num_docs(), 2);
+    }
+
+    /// Merges all segments, those without deletions first.
+    #[derive(Debug)]
+    struct All;
+
+    impl MergePolicy for All {
+        fn compute_merge_candidates(&self, segments: &[SegmentMeta]) -> Vec<MergeCandidate> {
+            let mut sorted: Vec<_> = segments.iter().collect();
+            sorted.sort_by_key(|segment| segment.num_deleted_docs());
+            if sorted.len() < 3 { vec![] } else { vec![MergeCandidate(sorted.iter().map(|s| s.id()).collect())] }
+        }
+    }
+
+    #[test]
+    fn a_merge_that_begins_before_the_first_commit_of_a_writer_loses_no_deletion() {
+        let folder = tempfile::tempdir().unwrap();
+        let generation = Generation::create(folder.path()).unwrap();
+        let mut writer = open(&generation, NoMergePolicy);
+        write(&generation, &mut writer, &[change(1, 1), change(2, 1), change(4, 1)], 1);
+        write(&generation, &mut writer, &[change(3, 1)], 2);
+        // The last commit deletes something in the first segment.
+        write(&generation, &mut writer, &[change(2, 2)], 3);
+        drop(writer);
+        let mut writer = open(&generation, All);
+        write(&generation, &mut writer, &[change(1, 2)], 4);
+        writer.writer.wait_merging_threads().unwrap();
+        assert_eq!(generation.view(None).unwrap().num_docs(), 4, "a product is in the index twice");
+    }
 }

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use haat_catalog::query::is_accent;
 use rust_stemmers::{Algorithm, Stemmer};
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
@@ -50,7 +51,7 @@ enum Piece {
     /// Letters of a word.
     Letters(String),
     /// A whole word by itself.
-    Alone,
+    Alone(char),
 }
 
 /// A word in the making.
@@ -88,21 +89,22 @@ impl Iterator for Words<'_> {
             } else {
                 piece(c, rest, first)
             };
+            let alone = matches!(piece, Piece::Alone(_));
             match piece {
                 Piece::Skip => {}
                 Piece::Letters(letters) => letters.chars().for_each(|c| word.push(c)),
-                Piece::Alone if first => word.push(c),
+                Piece::Alone(letter) if first => word.push(letter),
                 Piece::Gap if first => {
                     self.at = end;
                     continue;
                 }
-                Piece::Gap | Piece::Alone => break,
+                Piece::Gap | Piece::Alone(_) => break,
             }
             if first {
                 from = start;
             }
             (self.at, to) = (end, end);
-            if is_ideograph(c) {
+            if alone {
                 break;
             }
         }
@@ -118,7 +120,7 @@ impl Iterator for Words<'_> {
 /// What the character at the start of `rest` contributes to a text's words.
 fn piece(c: char, rest: &str, first: bool) -> Piece {
     if is_ideograph(c) {
-        return Piece::Alone;
+        return Piece::Alone(c);
     }
     match c {
         // The possessive: an apostrophe and an `s` that ends the word.
@@ -153,17 +155,16 @@ fn piece(c: char, rest: &str, first: bool) -> Piece {
             None => letters.extend(d.to_lowercase().filter(|l| !is_accent(*l))),
         }
     });
+    // A circled or half-wide one is what it stands for; a square of several (`㌔`) is a sign, not a word.
+    if letters.chars().any(is_ideograph) {
+        let mut all = letters.chars();
+        return match (all.next(), all.next()) {
+            (Some(only), None) => Piece::Alone(only),
+            _ => Piece::Gap,
+        };
+    }
     // One half is not twelve.
     if letters.is_empty() || fraction { Piece::Gap } else { Piece::Letters(letters) }
-}
-
-/// Marks that fold away: of Latin, Greek and Cyrillic, the points of Hebrew and Arabic, the nuktas of Indic scripts.
-fn is_accent(c: char) -> bool {
-    matches!(u32::from(c),
-        0x300..=0x36f | 0x483..=0x487 | 0x591..=0x5bd | 0x5bf | 0x5c1..=0x5c2 | 0x5c4..=0x5c5 | 0x5c7
-        | 0x610..=0x61a | 0x64b..=0x65f | 0x670 | 0x6d6..=0x6dc
-        | 0x93c | 0x9bc | 0xa3c | 0xabc | 0xb3c
-        | 0x1ab0..=0x1aff | 0x1dc0..=0x1dff | 0x20d0..=0x20ff | 0xfe00..=0xfe0f | 0xfe20..=0xfe2f)
 }
 
 /// Characters of scripts without spaces of which each one carries a meaning or a syllable.

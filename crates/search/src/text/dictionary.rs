@@ -4,7 +4,7 @@
 //! answer never depends on when merging happens.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -17,8 +17,9 @@ use tantivy::{Searcher, Term};
 use super::cursor::Cursor;
 use super::{Scope, TextFields, analyze};
 
-/// How many words a prefix or a word with typos stands for at most: the ones that most products have.
-pub const MAX_VARIANTS: usize = 64;
+/// How many words a prefix or a word with typos stands for at most: the ones that most products have. Each costs a look
+/// into four dictionaries of every segment; a word of the catalogue has seldom more completions, a letter or two have.
+pub const MAX_VARIANTS: usize = 256;
 
 /// The dictionaries of all segments.
 pub(super) struct Dictionary<'a> {
@@ -26,6 +27,14 @@ pub(super) struct Dictionary<'a> {
     segments: Vec<Segment<'a>>,
     /// The numbers of the texts that are searched.
     texts: Vec<usize>,
+}
+
+/// Words that a prefix or a word with typos stands for.
+pub(super) struct Words {
+    /// Their stems, sorted.
+    pub stems: Vec<String>,
+    /// How many products have the one that most products have.
+    pub greatest: u64,
 }
 
 struct Segment<'a> {
@@ -50,6 +59,30 @@ impl<'a> Dictionary<'a> {
         &self.texts
     }
 
+    /// How many products have a word of one of these stems in the texts searched; counted no further than `most`.
+    pub(super) fn count(&self, stems: &[String], most: usize) -> io::Result<usize> {
+        let mut counted = 0;
+        let mut docs = HashSet::new();
+        for segment in &self.segments {
+            docs.clear();
+            for (index, stem) in segment.stems.iter().flat_map(|index| stems.iter().map(move |stem| (index, stem))) {
+                let Some(info) = index.terms().get(stem)? else { continue };
+                let mut cursor = Cursor::open(index, &info)?;
+                while !cursor.ended() {
+                    if segment.alive.is_none_or(|alive| alive.is_alive(cursor.doc())) {
+                        docs.insert(cursor.doc());
+                    }
+                    if counted + docs.len() >= most {
+                        return Ok(most);
+                    }
+                    cursor.seek(cursor.doc() + 1);
+                }
+            }
+            counted += docs.len();
+        }
+        Ok(counted)
+    }
+
     /// Whether a product has a word of this stem in the texts searched.
     pub(super) fn has_stem(&self, stem: &str) -> io::Result<bool> {
         for segment in &self.segments {
@@ -72,8 +105,8 @@ impl<'a> Dictionary<'a> {
         Ok(false)
     }
 
-    /// The stems of the words that begin with `prefix`.
-    pub(super) fn completions(&self, prefix: &str) -> io::Result<Vec<String>> {
+    /// The words that begin with `prefix`.
+    pub(super) fn completions(&self, prefix: &str) -> io::Result<Words> {
         let mut found = HashMap::new();
         for segment in &self.segments {
             let mut stream = segment.words.terms().range().ge(prefix).into_stream()?;
@@ -87,11 +120,18 @@ impl<'a> Dictionary<'a> {
         self.most_frequent(found)
     }
 
-    /// The stems of the words at exactly this distance (a transposition is one step), without words that have digits.
-    pub(super) fn misspelt(&self, word: &str, distance: u8) -> tantivy::Result<Vec<String>> {
+    /// The words within this distance (a transposition is one step), without words that have digits.
+    pub(super) fn misspelt(&self, word: &str, distance: u8) -> tantivy::Result<Words> {
+        self.like(FuzzyTermQuery::new(Term::from_field_text(self.fields.words, word), distance, true))
+    }
+
+    /// The words of which a beginning is within a distance of one, without words that have digits.
+    pub(super) fn misspelt_beginning(&self, word: &str) -> tantivy::Result<Words> {
+        self.like(FuzzyTermQuery::new_prefix(Term::from_field_text(self.fields.words, word), 1, true))
+    }
+
+    fn like(&self, query: FuzzyTermQuery) -> tantivy::Result<Words> {
         let mut found = HashMap::new();
-        let fuzzy = |distance| FuzzyTermQuery::new(Term::from_field_text(self.fields.words, word), distance, true);
-        let query = fuzzy(distance);
         for segment in &self.segments {
             let mut stream = segment.words.terms().search(query.automaton()?).into_stream()?;
             while let Some((other, info)) = stream.next() {
@@ -103,14 +143,17 @@ impl<'a> Dictionary<'a> {
         Ok(self.most_frequent(found)?)
     }
 
-    /// The stems of the [`MAX_VARIANTS`] words that most products have, ties by text.
-    fn most_frequent(&self, found: HashMap<Vec<u8>, u64>) -> io::Result<Vec<String>> {
+    /// The [`MAX_VARIANTS`] words that most products have, ties by text.
+    fn most_frequent(&self, found: HashMap<Vec<u8>, u64>) -> io::Result<Words> {
         let mut candidates: Vec<(u64, Vec<u8>)> = found.into_iter().map(|(word, docs)| (docs, word)).collect();
         candidates.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         let mut chosen: Vec<(Reverse<u64>, Vec<u8>)> = Vec::new();
         for (docs, word) in candidates {
-            // `docs` counts deleted products too: an upper bound of what counts.
-            if chosen.len() >= MAX_VARIANTS && chosen.last().is_some_and(|(Reverse(least), _)| *least > docs) {
+            // `docs` counts deleted products too: an upper bound of what counts. Those that follow have no more, and
+            // among equals come later: what does not get in now ends the search.
+            if chosen.len() >= MAX_VARIANTS
+                && chosen.last().is_some_and(|last| (Reverse(docs), &word) >= (last.0, &last.1))
+            {
                 break;
             }
             let live = self.live_docs(&word, docs)?;
@@ -121,15 +164,12 @@ impl<'a> Dictionary<'a> {
                 chosen.truncate(MAX_VARIANTS);
             }
         }
-        let mut stems = Vec::new();
-        for (_, word) in chosen {
-            let word = String::from_utf8_lossy(&word);
-            let stem = analyze::stem(&word).into_owned();
-            if !stems.contains(&stem) {
-                stems.push(stem);
-            }
-        }
-        Ok(stems)
+        let greatest = chosen.first().map_or(0, |(Reverse(docs), _)| *docs);
+        let stem = |word: &[u8]| analyze::stem(&String::from_utf8_lossy(word)).into_owned();
+        let mut stems: Vec<String> = chosen.iter().map(|(_, word)| stem(word)).collect();
+        stems.sort_unstable();
+        stems.dedup();
+        Ok(Words { stems, greatest })
     }
 
     /// How many products have this word, of which `docs` counts deleted ones too.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `words` | every distinct folded word | completions, typos |
 //! | `name_stem` … `description_stem` | the stems of one text's words, postings only | matching; the norms of `name_stem` are the name's length |
+//! | `sku_text` | the product's and its variants' skus, lower case | a sku that is looked for as a whole |
 //! | `sequence` | a 16-bit hash of every stem in its order, a column | closeness, split words |
 //!
 //! Positions are read from the column and not from postings: a column gives the whole sequence of a product in some 50
@@ -28,10 +29,12 @@ pub struct TextFields {
     pub name: Field,
     /// Stems of the brand.
     pub brand: Field,
-    /// Stems of the category path.
+    /// Stems of the category path and of the tags.
     pub category: Field,
     /// Stems of the description.
     pub description: Field,
+    /// Skus, whole and without regard to case.
+    pub sku: Field,
     /// The hashed stems of all four texts in order (column).
     pub sequence: Field,
 }
@@ -52,8 +55,12 @@ pub struct Texts<'a> {
     pub brand: &'a str,
     /// Its place in the category tree, outermost level first.
     pub category: &'a [String],
+    /// Labels; looked for like levels of the category path.
+    pub tags: &'a [String],
     /// What it is.
     pub description: &'a str,
+    /// Its sku and those of its variants.
+    pub skus: &'a [&'a str],
 }
 
 impl TextFields {
@@ -73,6 +80,7 @@ impl TextFields {
             brand: postings("brand_stem", false),
             category: postings("category_stem", false),
             description: postings("description_stem", false),
+            sku: postings("sku_text", false),
             sequence: b.add_u64_field("sequence", NumericOptions::default().set_fast()),
         }
     }
@@ -86,6 +94,7 @@ impl TextFields {
             brand: field("brand_stem")?,
             category: field("category_stem")?,
             description: field("description_stem")?,
+            sku: field("sku_text")?,
             sequence: field("sequence")?,
         })
     }
@@ -99,7 +108,7 @@ impl TextFields {
     pub fn write(&self, document: &mut TantivyDocument, texts: &Texts<'_>, stems: &mut Stems) {
         let mut distinct = BTreeSet::new();
         let mut value = String::new();
-        let category: Vec<&str> = texts.category.iter().map(String::as_str).collect();
+        let category: Vec<&str> = texts.category.iter().chain(texts.tags).map(String::as_str).collect();
         let parts = [&[texts.name][..], &[texts.brand], &category, &[texts.description]];
         for (n, (field, levels)) in self.stems().into_iter().zip(parts).enumerate() {
             let limit = if field == self.description { SEQUENCE_DESCRIPTION_WORDS } else { usize::MAX };
@@ -129,7 +138,15 @@ impl TextFields {
         }
         let distinct: Vec<&str> = distinct.iter().map(String::as_str).collect();
         document.add_text(self.words, distinct.join(super::SEPARATOR_TEXT));
+        let skus: BTreeSet<String> = texts.skus.iter().map(|sku| sku_text(sku)).collect();
+        document.add_text(self.sku, skus.into_iter().collect::<Vec<_>>().join(super::SEPARATOR_TEXT));
     }
+}
+
+/// A sku, or a text that may be one, as they are compared: lower case, single spaces.
+pub(super) fn sku_text(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.to_lowercase()
 }
 
 /// How a stem stands in `sequence`: 16 bits, never a separator.

@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use haat_catalog::Tolerance;
 use tantivy::schema::Field;
 use tantivy::{Searcher, SegmentReader};
 
 use super::TextFields;
 use super::dictionary::Dictionary;
 use super::expand::{QueryWord, Variants, expand};
-use super::fields::hash;
+use super::fields::{hash, sku_text};
 use super::score::{Class, needed};
 use super::segment::SegmentText;
 use super::sequence::Hashes;
@@ -36,6 +37,9 @@ impl Scope {
 #[derive(Debug)]
 pub struct TextQuery {
     pub(super) fields: TextFields,
+    tolerance: Tolerance,
+    /// The text as a sku; `None` where skus are not looked for.
+    pub(super) sku: Option<String>,
     /// The numbers of the texts that are searched.
     pub(super) texts: Vec<usize>,
     pub(super) words: Vec<QueryWord>,
@@ -53,9 +57,25 @@ impl TextQuery {
     /// # Errors
     /// When the index cannot be read.
     pub fn prepare(searcher: &Searcher, fields: &TextFields, text: &str, scope: Scope) -> tantivy::Result<Self> {
+        Self::resume(searcher, fields, text, scope, None)
+    }
+
+    /// The same; with a tolerance, the words are taken for misspelt or not as was decided earlier.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn resume(
+        searcher: &Searcher,
+        fields: &TextFields,
+        text: &str,
+        scope: Scope,
+        tolerance: Option<Tolerance>,
+    ) -> tantivy::Result<Self> {
         let dictionary = Dictionary::open(searcher, fields, scope)?;
-        let words = expand(text, &dictionary)?;
+        let (words, tolerance) = expand(text, &dictionary, tolerance)?;
         let mut query = Self {
+            tolerance,
+            sku: Some(sku_text(text)).filter(|sku| scope == Scope::All && !sku.is_empty()),
             fields: *fields,
             texts: dictionary.texts().to_vec(),
             hashes: words.iter().map(hashes).collect(),
@@ -73,6 +93,11 @@ impl TextQuery {
         Ok(query)
     }
 
+    /// Which words were taken for misspelt.
+    pub fn tolerance(&self) -> Tolerance {
+        self.tolerance
+    }
+
     /// The query in one segment of the searcher that it was prepared for.
     ///
     /// # Errors
@@ -81,7 +106,7 @@ impl TextQuery {
         SegmentText::open(self, reader)
     }
 
-    /// Whether the text has no word at all: such a query matches nothing.
+    /// Whether the text has no word at all: such a query matches nothing but a sku.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }

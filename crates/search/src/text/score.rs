@@ -1,17 +1,25 @@
 //! The score: how well a product matches, as one number whose order is the order of relevance.
 //!
-//! It depends on the product, the query and which words the catalogue has, never on how many products have them: it
-//! stays what it is while others write, so that a cursor over relevance can be a score and an id. From the highest bit:
+//! It depends on the product, the query and what the query's words stand for, never on how many products have them: it
+//! stays what it is while others write, so that a cursor over relevance can be a score and an id. What words stand for
+//! depends on which words the catalogue has in two ways: whether a word is taken for misspelt, which cursors carry along
+//! ([`haat_catalog::Tolerance`]), and which words are among the [`MAX_VARIANTS`](super::MAX_VARIANTS) that most products
+//! have of all those that a prefix of a letter or two could stand for, which they do not.
+//!
+//! From the highest bit:
 //!
 //! | bits | what | |
 //! |---|---|---|
-//! | 24–31 | words matched | 1 to 10 |
+//! | 24–31 | words matched | 1 to 10; 11 when the whole text is the product's sku, or a variant's |
 //! | 16–23 | the sum of their [`points`] | at most 200 |
 //! | 8–15 | closeness | at most 63, see the module `sequence` |
 //! | 0–7 | 255 less the name's length | in words; from 41 on in steps, as tantivy's field norms count |
 
 /// The most words of a query that are considered.
 pub const MAX_WORDS: usize = 10;
+
+/// The score of a product that has the whole text as its sku, or as a variant's: the best there is.
+pub const SKU: i64 = (MAX_WORDS as i64 + 1) << 24;
 
 /// How a product matches a word of the query. The order is that of worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,13 +5,14 @@ use std::io;
 use tantivy::fastfield::AliveBitSet;
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::schema::Schema;
-use tantivy::{BitSet, DocId, SegmentReader};
+use tantivy::{BitSet, DocId, SegmentReader, TERMINATED};
 
 use super::TextQuery;
+use super::cursor::Cursor;
 use super::expand::Variants;
 use super::fields::hash;
 use super::lists::{List, Pair, WINDOW};
-use super::score::{MAX_WORDS, Score};
+use super::score::{MAX_WORDS, SKU, Score};
 use super::sequence::{ADJACENT, Hashes, Place, Sequence};
 
 /// A text query in one segment. Made for one thread; reads postings when they are needed.
@@ -22,6 +23,8 @@ pub struct SegmentText<'a> {
     pub(super) alive: Option<AliveBitSet>,
     pub(super) max_doc: u32,
     norms: Option<FieldNormReader>,
+    /// The documents that have the whole text as a sku, in order.
+    pub(super) skus: Vec<DocId>,
     /// By which list each word was found in the document that was looked at last.
     pub(super) found: [Option<usize>; MAX_WORDS],
     /// The last document that [`Self::score`] looked at.
@@ -64,6 +67,7 @@ impl<'a> SegmentText<'a> {
         Ok(Self {
             query,
             words,
+            skus: docs_with_sku(query, reader)?,
             sequence: Sequence::open(reader, schema.get_field_name(query.fields.sequence))?,
             alive: reader.alive_bitset().cloned(),
             max_doc: reader.max_doc(),
@@ -117,6 +121,11 @@ impl<'a> SegmentText<'a> {
             start = end;
         }
         all.resize(self.max_doc.div_ceil(64) as usize, 0);
+        for doc in &self.skus {
+            if let Some(word) = all.get_mut((doc / 64) as usize) {
+                *word |= 1 << (doc % 64);
+            }
+        }
         Ok(all)
     }
 
@@ -126,12 +135,20 @@ impl<'a> SegmentText<'a> {
         if doc >= self.max_doc {
             return None;
         }
+        if self.has_sku(doc) {
+            return Some(SKU);
+        }
         if self.last.is_none_or(|last| last > doc) {
             self.rewind();
         }
         self.last = Some(doc);
         let score = self.evaluate(doc).ok()?;
         (score.matched as usize >= self.query.needed().max(1)).then(|| self.complete(doc, score).pack())
+    }
+
+    /// Whether the document has the whole text as a sku.
+    pub(super) fn has_sku(&self, doc: DocId) -> bool {
+        !self.skus.is_empty() && self.skus.binary_search(&doc).is_ok()
     }
 
     /// Goes back to the first document.
@@ -188,6 +205,16 @@ impl<'a> SegmentText<'a> {
     pub(super) fn brevity(&self, doc: DocId) -> u32 {
         255 - self.norms.as_ref().map_or(0, |norms| u32::from(norms.fieldnorm_id(doc)))
     }
+}
+
+fn docs_with_sku(query: &TextQuery, reader: &SegmentReader) -> tantivy::Result<Vec<DocId>> {
+    let mut docs = Vec::new();
+    let Some(sku) = &query.sku else { return Ok(docs) };
+    let index = reader.inverted_index(query.fields.sku)?;
+    if let Some(info) = index.terms().get(sku)? {
+        Cursor::open(&index, &info)?.for_each(TERMINATED, |doc| docs.push(doc));
+    }
+    Ok(docs)
 }
 
 fn open_list(

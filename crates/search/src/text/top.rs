@@ -12,7 +12,7 @@
 use tantivy::{DocId, TantivyError};
 
 use super::lists::WINDOW;
-use super::score::{MAX_WORDS, Score};
+use super::score::{MAX_WORDS, SKU, Score};
 use super::segment::SegmentText;
 use super::sequence::ADJACENT;
 
@@ -72,10 +72,16 @@ impl SegmentText<'_> {
         push: &mut dyn FnMut(DocId, i64) -> i64,
     ) -> tantivy::Result<()> {
         let (words, needed) = (self.words.len(), self.query.needed());
+        let mut page = Page { accept, push, threshold };
+        for doc in &self.skus {
+            let alive = self.alive.as_ref().is_none_or(|alive| alive.is_alive(*doc));
+            if alive && SKU >= page.threshold && (page.accept)(*doc) {
+                page.threshold = (page.push)(*doc, SKU);
+            }
+        }
         if words == 0 {
             return Ok(());
         }
-        let mut page = Page { accept, push, threshold };
         self.pass(Pass { least: words, most: words }, &mut page)?;
         if needed < words {
             self.pass(Pass { least: needed, most: words - 1 }, &mut page)?;
@@ -182,7 +188,7 @@ impl SegmentText<'_> {
 
     /// Pushes a candidate, if it is good enough and of this pass.
     fn look_at(&mut self, doc: DocId, pass: Pass, page: &mut Page<'_>) -> tantivy::Result<()> {
-        if self.alive.as_ref().is_some_and(|alive| alive.is_deleted(doc)) || !(page.accept)(doc) {
+        if self.alive.as_ref().is_some_and(|alive| alive.is_deleted(doc)) || self.has_sku(doc) || !(page.accept)(doc) {
             return Ok(());
         }
         let mut score = self.evaluate(doc)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use haat_catalog::Product;
+use haat_catalog::ports::ListingIndex;
 use haat_testkit::generate::Generator;
 
 use crate::stage::{Running, Stage, skus};
@@ -89,4 +90,43 @@ async fn untouched_products_are_seen_exactly_once_while_eight_writers_write() {
     }
     stage.assert_clean(&running).await;
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_by_a_misspelt_word_goes_on_when_somebody_creates_a_product_that_is_misspelt_like_that() {
+    for sort in ["relevance", "price"] {
+        let stage = Stage::new().await;
+        let mut generator = Generator::new(14);
+        let mut products = generator.products(40);
+        for (n, product) in products.iter_mut().enumerate() {
+            (product.name, product.description) = (format!("Chocolate number {n}"), None);
+        }
+        stage.import(&products).await;
+        let running = stage.start().await;
+        running.ready().await;
+        let mut seen: Vec<String> = Vec::new();
+        let mut cursor: Option<String> = None;
+        let mut pages = 0;
+        loop {
+            let mut pairs = vec![("q", "choclate xyz"), ("sort", sort), ("limit", "7")];
+            pairs.extend(cursor.as_deref().map(|c| ("cursor", c)));
+            let page = running.list(&pairs).await;
+            seen.extend(skus(&page));
+            let Some(next) = page.next else { break };
+            cursor = Some(next);
+            if pages == 0 {
+                let mut misspelt = generator.product();
+                misspelt.name = "Choclate".to_owned();
+                let seq = stage.put(misspelt).await.seq;
+                running.index.nudge(&[]);
+                running.until("the misspelt product is in", || running.index.status().seq >= seq).await;
+            }
+            pages += 1;
+        }
+        for product in &products {
+            let times = seen.iter().filter(|sku| *sku == product.sku.as_str()).count();
+            assert_eq!(times, 1, "{} under sort={sort}", product.name);
+        }
+        running.stop().await;
+    }
 }

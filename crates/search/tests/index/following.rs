@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haat_catalog::ports::{Compaction, IndexError, ListingIndex, SuggestQuery};
-use haat_catalog::{Clock, Query, Seq, Timestamp};
+use haat_catalog::product::Status;
+use haat_catalog::{Clock, Query, Seq, Sku, Timestamp};
 use haat_search::{RebuildReport, rebuild};
 use haat_testkit::generate::Generator;
 
-use crate::stage::Stage;
+use crate::stage::{Stage, skus};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_is_built_from_what_is_there_and_follows_what_is_written() {
@@ -25,7 +26,7 @@ async fn an_index_is_built_from_what_is_there_and_follows_what_is_written() {
     let mut changed = products[1].clone();
     changed.name = "Another name".to_owned();
     let receipt = stage.put(changed).await;
-    running.index.nudge();
+    running.index.nudge(&[]);
     let min_seq = receipt.seq.to_string();
     let page = running.list(&[("min_seq", &min_seq)]).await;
     assert!(page.complete && page.seq >= receipt.seq);
@@ -157,12 +158,98 @@ async fn two_processes_never_write_one_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn suggestions_are_of_active_products_and_count_whole_categories() {
+    let stage = Stage::new().await;
+    let mut products = Generator::new(81).products(12);
+    for (i, p) in products.iter_mut().enumerate() {
+        p.name = format!("Thing {i}");
+        (p.description, p.tags) = (None, Vec::new());
+        p.status = if i < 9 { Status::Active } else { Status::Draft };
+        p.brand = Some(if i < 9 { "Acme" } else { "Acme Secret" }.to_owned());
+        // Of three words two must match: by the category alone the products of "Snacks" would not be found.
+        let leaf = ["Organic Snacks", "Snacks"][i % 2];
+        p.category = vec!["Organic Food".to_owned(), leaf.to_owned()];
+    }
+    products[9].name = "Acme unreleased".to_owned();
+    stage.import(&products).await;
+    let running = stage.start().await;
+    running.ready().await;
+    let ask = async |text: &str| {
+        let query = SuggestQuery { text: text.to_owned(), limit: 5 };
+        running.index.suggest(query).await.unwrap()
+    };
+    let counts = |found: &[haat_catalog::FacetCount]| -> Vec<_> {
+        found.iter().map(|v| (serde_json::to_value(&v.value).unwrap(), v.count)).collect()
+    };
+    let acme = ask("acme").await;
+    assert_eq!(counts(&acme.brands), [("Acme".into(), 9)]);
+    assert!(
+        ask("acme unreleased")
+            .await
+            .products
+            .iter()
+            .all(|hit| { haat_catalog::Product::from_json(&hit.document).unwrap().status == Status::Active })
+    );
+    let categories = counts(&ask("organic food snacks bar").await.categories);
+    assert!(categories.contains(&("Organic Food".into(), 9)), "{categories:?}");
+    assert!(categories.contains(&("Organic Food > Organic Snacks".into(), 5)), "{categories:?}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_draft_does_not_hide_what_is_for_sale() {
+    let stage = Stage::new().await;
+    let mut products = Generator::new(84).products(61);
+    for (i, p) in products.iter_mut().enumerate() {
+        (p.name, p.description, p.status) = (format!("Chocolate {i}"), None, Status::Active);
+    }
+    products[60].name = "Cake".to_owned();
+    products[60].description = Some("with choclate".to_owned());
+    products[60].status = Status::Draft;
+    stage.import(&products).await;
+    let running = stage.start().await;
+    running.ready().await;
+    let page = running.list(&[("q", "choclate"), ("status", "active")]).await;
+    assert_eq!(page.total.unwrap().value, 60);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pasted_sku_finds_its_product_first_and_tags_are_searched() {
+    let stage = Stage::new().await;
+    let mut products = Generator::new(82).products(40);
+    for (i, p) in products.iter_mut().enumerate() {
+        (p.name, p.tags) = (format!("AB 12 Thing {i}"), Vec::new());
+    }
+    products[7].sku = Sku::new("Ab-12/xL").unwrap();
+    products[7].name = "Something else".to_owned();
+    products[9].tags = vec!["Gluten-free".to_owned()];
+    let mut variant = Generator::new(83).products(50).into_iter().find_map(|p| p.variants.first().cloned()).unwrap();
+    variant.sku = Sku::new("V-9 Ä").unwrap();
+    products[11].variants = vec![variant];
+    stage.import(&products).await;
+    let running = stage.start().await;
+    running.ready().await;
+    for text in ["Ab-12/xL", "ab-12/XL", "  AB-12/xl "] {
+        let found = skus(&running.list(&[("q", text)]).await);
+        assert_eq!(found[0], "Ab-12/xL", "{text}");
+    }
+    let by_variant = skus(&running.list(&[("q", "v-9 ä")]).await);
+    assert_eq!(by_variant[0], products[11].sku.as_str());
+    assert_eq!(skus(&running.list(&[("q", "gluten free")]).await), [products[9].sku.as_str()]);
+    let sorted = running.list(&[("q", "AB-12/XL"), ("sort", "name"), ("limit", "100")]).await;
+    assert!(skus(&sorted).contains(&"Ab-12/xL".to_owned()), "in every order");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn suggestions_are_products_categories_and_brands_that_match_by_their_own_words() {
     let stage = Stage::new().await;
     let mut products = Generator::new(8).products(6);
     for (i, p) in products.iter_mut().enumerate() {
         p.name = format!("Thing {i}");
         p.description = None;
+        p.status = Status::Active;
         p.brand = Some(["Basmati House", "Fresho"][i % 2].to_owned());
         p.category = vec!["Foodgrains".to_owned(), ["Basmati Rice", "Flours"][usize::from(i > 3)].to_owned()];
     }

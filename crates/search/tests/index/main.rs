@@ -5,6 +5,8 @@
 mod cursors;
 mod damage;
 mod following;
+mod gate;
 mod oracle;
+mod outages;
 mod stage;
 mod verifying;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haat_catalog::ports::ListingIndex;
+use haat_catalog::ports::{ChangeLog, ListingIndex, ProductReader};
 use haat_catalog::product::ProductKey;
 use haat_catalog::write::{BatchOutcome, BatchRequest, Command, Precondition, Receipt, WriteRequest};
 use haat_catalog::{Clock, Draft, Ids, Page, Product, Query, Sku};
@@ -13,6 +13,8 @@ use haat_store::{SqliteOptions, Store, StoreOptions};
 use haat_testkit::clock::{TestClock, TestIds};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::gate::Gate;
 
 /// The longest wait for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -51,13 +53,23 @@ impl Stage {
 
     /// Opens the index and lets it run.
     pub async fn start(&self) -> Running {
-        self.start_on(Arc::clone(&self.store)).await
+        self.start_with(self.options(), self.store.clone(), self.store.clone()).await
     }
 
-    /// The same over another store.
-    pub async fn start_on(&self, store: Arc<dyn Store>) -> Running {
+    /// The same with the store behind a gate.
+    pub async fn start_behind(&self, gate: &Arc<Gate>) -> Running {
+        self.start_with(self.options(), gate.clone(), gate.clone()).await
+    }
+
+    /// The same with other options.
+    pub async fn start_with(
+        &self,
+        options: IndexOptions,
+        reader: Arc<dyn ProductReader>,
+        log: Arc<dyn ChangeLog>,
+    ) -> Running {
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let index = Index::open(self.options(), store.clone(), store, clock).await.unwrap();
+        let index = Index::open(options, reader, log, clock).await.unwrap();
         let stop = CancellationToken::new();
         let task = tokio::spawn(Arc::clone(&index).run(stop.clone()));
         Running { index, stop, task }

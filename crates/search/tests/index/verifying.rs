@@ -26,6 +26,27 @@ async fn what_changed_after_the_index_stopped_is_pending() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_is_named_although_every_document_can_be_read() {
+    let stage = Stage::new().await;
+    stage.import(&Generator::new(3).products(200)).await;
+    let running = stage.start().await;
+    running.ready().await;
+    running.stop().await;
+    assert!(stage.verify().await.is_clean());
+    let generation = stage.dir().join(std::fs::read_to_string(stage.dir().join("CURRENT")).unwrap());
+    let files = std::fs::read_dir(generation).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.into_iter().find(|path| path.extension().is_some_and(|e| e == "fast")).unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    // In the middle of a column's values, not where the file says how it is made up.
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let report = stage.verify().await;
+    assert!(!report.is_clean());
+    assert_eq!(report.damaged, Some(file));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_log_does_not_explain_is_named() {
     let (stage, other) = (Stage::new().await, Stage::new().await);
     let mut generator = Generator::new(2);

@@ -69,6 +69,7 @@ impl TextIndex {
                 brand: &product.brand,
                 category: &product.category,
                 description: &product.description,
+                ..Texts::default()
             };
             self.fields.write(&mut document, &texts, &mut self.stems);
             self.writer.add_document(document).unwrap();

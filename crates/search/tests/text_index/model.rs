@@ -62,30 +62,47 @@ impl Model {
             let before = n.checked_sub(1).map(|m| format!("{}{}", distinct[m], distinct[n]));
             let after = distinct.get(n + 1).map(|next| format!("{}{next}", distinct[n]));
             let joined = before.into_iter().chain(after).map(|w| stem(&w).into_owned()).collect();
-            self.variants_of(distinct[n], all.last() == Some(distinct[n]), joined)
+            let unfinished = !text.ends_with(char::is_whitespace);
+            self.variants_of(distinct[n], unfinished && all.last() == Some(distinct[n]), joined)
         };
         (0..distinct.len()).map(variants).collect()
     }
 
     fn variants_of(&self, word: &str, last: bool, joined: BTreeSet<String>) -> Vec<Variant> {
         let exact = BTreeSet::from([stem(word).into_owned()]);
-        let mut known = self.words.keys().any(|w| exact.contains(stem(w).as_ref()));
+        let mut own = exact.clone();
         let mut variants = vec![Variant { class: Class::Exact, stems: exact, pairs: Vec::new() }];
         if last {
             let stems = self.most_frequent(|w| w.starts_with(word));
-            known |= !stems.is_empty();
+            own.extend(stems.iter().cloned());
             variants.push(Variant { class: Class::Prefix, stems, pairs: Vec::new() });
         }
         variants.push(Variant { class: Class::Compound, stems: joined, pairs: pairs(word) });
         let letters: Vec<char> = word.chars().collect();
-        if !known && letters.len() >= 4 && !letters.iter().any(|c| c.is_numeric()) {
+        let products =
+            self.documents.iter().filter(|d| d.texts.iter().flatten().flatten().any(|s| own.contains(s))).count();
+        let greatest = self.words.iter().filter(|(w, _)| {
+            !w.bytes().any(|b| b.is_ascii_digit()) && steps(&letters, &w.chars().collect::<Vec<_>>()) == 1
+        });
+        let greatest = greatest.map(|(_, docs)| *docs).max().unwrap_or(0);
+        let misspelt = products == 0 || (products < 100 && greatest >= 50 * products);
+        if misspelt && letters.len() >= 4 && !letters.iter().any(|c| c.is_numeric()) {
             let near = |d: usize| {
                 self.most_frequent(|w| {
-                    !w.bytes().any(|b| b.is_ascii_digit()) && steps(&letters, &w.chars().collect::<Vec<_>>()) <= d
+                    let steps = steps(&letters, &w.chars().collect::<Vec<_>>());
+                    !w.bytes().any(|b| b.is_ascii_digit()) && (1..=d).contains(&steps)
                 })
             };
-            let one = near(1);
-            if one.is_empty() && letters.len() >= 8 {
+            let beginning = |w: &str| {
+                let w: Vec<char> = w.chars().collect();
+                (0..=w.len()).any(|n| steps(&letters, &w[..n]) <= 1)
+            };
+            let unfinished = last && products == 0;
+            let one = match unfinished {
+                true => self.most_frequent(|w| !w.bytes().any(|b| b.is_ascii_digit()) && beginning(w)),
+                false => near(1),
+            };
+            if products == 0 && one.is_empty() && letters.len() >= 8 {
                 variants.push(Variant { class: Class::TwoTypos, stems: near(2), pairs: Vec::new() });
             } else {
                 variants.push(Variant { class: Class::Typo, stems: one, pairs: Vec::new() });

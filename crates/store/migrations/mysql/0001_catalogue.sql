@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS change_log (
     KEY change_log_op (op, seq)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
--- The counter that every writing transaction takes last, and the number of products, which moves with it.
+-- The counter that every writing transaction takes after all its other work, and the number of products, which moves with it.
 CREATE TABLE IF NOT EXISTS change_seq (
     id       INT    NOT NULL,
     value    BIGINT NOT NULL,
@@ -37,15 +37,18 @@ CREATE TABLE IF NOT EXISTS change_seq (
 
 INSERT IGNORE INTO change_seq (id, value, products) VALUES (1, 0, 0);
 
--- How far compaction has come. Apart from the counter, so that compaction never waits for writers.
+-- How far compaction has come. Apart from the counter, so that compaction never waits for writers. `origin` is drawn
+-- once: it tells places in this log from places in another database's.
 CREATE TABLE IF NOT EXISTS change_log_state (
-    id            INT    NOT NULL,
-    floor_seq     BIGINT NOT NULL,
-    compacted_seq BIGINT NOT NULL,
+    id            INT        NOT NULL,
+    floor_seq     BIGINT     NOT NULL,
+    compacted_seq BIGINT     NOT NULL,
+    origin        BINARY(16) NOT NULL,
     PRIMARY KEY (id)
 ) ENGINE = InnoDB;
 
-INSERT IGNORE INTO change_log_state (id, floor_seq, compacted_seq) VALUES (1, 0, 0);
+INSERT IGNORE INTO change_log_state (id, floor_seq, compacted_seq, origin)
+VALUES (1, 0, 0, UNHEX(REPLACE(UUID(), '-', '')));
 
 -- Who follows the log and how far they have come.
 CREATE TABLE IF NOT EXISTS change_followers (
@@ -70,7 +73,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
     KEY idempotency_keys_used (used_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
--- Imports sent over HTTP. state: 0 queued, 1 running, 2 done, 3 failed.
+-- Imports sent over HTTP. state: 0 queued, 1 running, 2 done, 3 failed, 4 cancelled.
 CREATE TABLE IF NOT EXISTS import_jobs (
     id         BINARY(16)   NOT NULL,
     owner      VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,

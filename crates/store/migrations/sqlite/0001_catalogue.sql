@@ -25,7 +25,7 @@ CREATE INDEX change_log_product ON change_log (product_id, seq);
 -- Deletions alone, which are few: imports pay nothing for it.
 CREATE INDEX change_log_deletions ON change_log (seq) WHERE op = 3;
 
--- The counter that every writing transaction takes last, and the number of products, which moves with it.
+-- The counter that every writing transaction takes after all its other work, and the number of products, which moves with it.
 CREATE TABLE change_seq (
     id       INTEGER NOT NULL PRIMARY KEY,
     value    INTEGER NOT NULL,
@@ -34,14 +34,15 @@ CREATE TABLE change_seq (
 
 INSERT INTO change_seq (id, value, products) VALUES (1, 0, 0);
 
--- How far compaction has come.
+-- How far compaction has come. `origin` is drawn once: it tells places in this log from places in another database's.
 CREATE TABLE change_log_state (
     id            INTEGER NOT NULL PRIMARY KEY,
     floor_seq     INTEGER NOT NULL,
-    compacted_seq INTEGER NOT NULL
+    compacted_seq INTEGER NOT NULL,
+    origin        BLOB    NOT NULL
 ) STRICT;
 
-INSERT INTO change_log_state (id, floor_seq, compacted_seq) VALUES (1, 0, 0);
+INSERT INTO change_log_state (id, floor_seq, compacted_seq, origin) VALUES (1, 0, 0, randomblob(16));
 
 -- Who follows the log and how far they have come.
 CREATE TABLE change_followers (
@@ -67,7 +68,7 @@ CREATE TABLE idempotency_keys (
 
 CREATE INDEX idempotency_keys_used ON idempotency_keys (used_at);
 
--- Imports sent over HTTP. state: 0 queued, 1 running, 2 done, 3 failed.
+-- Imports sent over HTTP. state: 0 queued, 1 running, 2 done, 3 failed, 4 cancelled.
 CREATE TABLE import_jobs (
     id         BLOB    NOT NULL PRIMARY KEY,
     owner      TEXT    NOT NULL,

@@ -27,7 +27,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, query, query_sc
 
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
-use crate::lane::{Answer, CommitHook, Lane};
+use crate::lane::{Answer, Hooks, Lane};
 use crate::options::{MySqlOptions, MySqlTls};
 use crate::store::{Backend, not_among};
 
@@ -35,26 +35,36 @@ use crate::store::{Backend, not_among};
 const MIGRATION_LOCK_SECONDS: i64 = 60;
 /// A connection that lay idle this long is tried before it is used: a proxy or the server may have cut it.
 const TRUSTED_IDLE: Duration = Duration::from_secs(5);
+/// How long that trial may take. One that was cut silently never answers; the pool then makes a new connection, for which
+/// there must be time left.
+const PING_LIMIT: Duration = Duration::from_secs(1);
+/// Writers leave one connection in so many to reads.
+const LEFT_BY_WRITERS: u32 = 4;
 
 /// MySQL.
 pub(crate) struct MySql {
-    lane: Lane<sqlx::MySql>,
+    /// All connections.
+    readers: Lane<sqlx::MySql>,
+    /// The same connections less some, so that writers which wait for a lock never keep reads and health checks waiting.
+    writers: Lane<sqlx::MySql>,
     limit: Duration,
     connections: u32,
 }
 
 impl MySql {
-    pub(crate) async fn open(options: &MySqlOptions, hook: Option<CommitHook>) -> Result<Self, StoreError> {
+    pub(crate) async fn open(options: &MySqlOptions, hooks: Hooks) -> Result<Self, StoreError> {
         let session = session_settings(options.query_timeout);
+        let ping_limit = PING_LIMIT.min(options.acquire_timeout / 2);
         let pool = MySqlPoolOptions::new()
             .max_connections(options.max_connections.max(1))
             .acquire_timeout(options.acquire_timeout)
             // The pool tests every connection that comes back; before use only one that lay idle needs another test.
             .test_before_acquire(false)
-            .before_acquire(|conn, meta| {
+            .before_acquire(move |conn, meta| {
                 Box::pin(async move {
                     if meta.idle_for > TRUSTED_IDLE {
-                        conn.ping().await?;
+                        let cut = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
+                        tokio::time::timeout(ping_limit, conn.ping()).await.map_err(cut)??;
                     }
                     Ok(true)
                 })
@@ -71,8 +81,9 @@ impl MySql {
         let connect = connection(options)?;
         knock(&connect, options).await?;
         let pool = pool.connect_with(connect).await.map_err(|e| cannot_connect(options, e))?;
-        let lane = Lane::new(pool, options.acquire_timeout, "BEGIN", hook);
-        Ok(Self { lane, limit: options.query_timeout, connections: options.max_connections })
+        let readers = Lane::new(pool, options.acquire_timeout, "BEGIN", hooks);
+        let writers = readers.leaving((options.max_connections / LEFT_BY_WRITERS).max(1));
+        Ok(Self { readers, writers, limit: options.query_timeout, connections: options.max_connections })
     }
 }
 
@@ -146,11 +157,11 @@ impl Backend for MySql {
     const NAME: &'static str = "mysql";
 
     fn readers(&self) -> &Lane<sqlx::MySql> {
-        &self.lane
+        &self.readers
     }
 
     fn writers(&self) -> &Lane<sqlx::MySql> {
-        &self.lane
+        &self.writers
     }
 
     fn limit(&self) -> Duration {
@@ -158,16 +169,16 @@ impl Backend for MySql {
     }
 
     async fn pending(&self, limit: Duration) -> Result<Vec<String>, StoreError> {
-        self.lane.run(limit, |conn| Box::pin(async move { not_among(&migrator(), &applied(conn).await?) })).await
+        self.readers.run(limit, |conn| Box::pin(async move { not_among(&migrator(), &applied(conn).await?) })).await
     }
 
     async fn diagnose(&self, limit: Duration) -> Result<Diagnosis, StoreError> {
         let connections = self.connections;
-        self.lane.run(limit, move |conn| Box::pin(diagnosis::examine(conn, connections))).await
+        self.readers.run(limit, move |conn| Box::pin(diagnosis::examine(conn, connections))).await
     }
 
     async fn migrate(&self, limit: Duration) -> Result<Vec<String>, StoreError> {
-        self.lane.run(limit, |conn| Box::pin(migrate_locked(conn))).await
+        self.writers.run(limit, |conn| Box::pin(migrate_locked(conn))).await
     }
 }
 

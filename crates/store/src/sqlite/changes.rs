@@ -7,8 +7,8 @@ use sqlx::{Sqlite, SqliteConnection, query, query_as, query_scalar};
 
 use super::statements as st;
 use crate::lane::Answer;
-use crate::sql::{ChangeSql, LogRow, ReadRow, signed};
-use crate::statement::split;
+use crate::sql::{ChangeSql, DocumentRow, LogRow, ReadRow, signed};
+use crate::statement::{padded, split};
 
 impl ChangeSql for SqliteConnection {
     async fn advance(&mut self, places: i64, products: i64) -> Answer<i64> {
@@ -27,12 +27,28 @@ impl ChangeSql for SqliteConnection {
         Ok(query_scalar(st::HEAD).fetch_one(self).await?)
     }
 
+    async fn origin(&mut self) -> Answer<Vec<u8>> {
+        Ok(query_scalar(st::ORIGIN).fetch_one(self).await?)
+    }
+
     async fn newest_of(&mut self, id: ProductId) -> Answer<Option<i64>> {
         Ok(query_scalar(st::NEWEST_OF).bind(id.as_bytes().as_slice()).fetch_one(self).await?)
     }
 
     async fn changes_after(&mut self, after: i64, limit: u32) -> Answer<Vec<ReadRow>> {
         Ok(query_as(st::CHANGES_AFTER).bind(after).bind(i64::from(limit)).fetch_all(self).await?)
+    }
+
+    async fn documents(&mut self, ids: &[ProductId]) -> Answer<Vec<DocumentRow>> {
+        let mut rows = Vec::with_capacity(ids.len());
+        for run in padded(ids) {
+            let mut query = query_as(st::DOCUMENTS.text(run.len()));
+            for id in &run {
+                query = query.bind(id.as_bytes().as_slice());
+            }
+            rows.extend(query.fetch_all(&mut *self).await?);
+        }
+        Ok(rows)
     }
 
     async fn note_follower(&mut self, name: &str, seq: i64, now: i64) -> Answer<()> {

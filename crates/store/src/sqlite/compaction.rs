@@ -21,6 +21,11 @@ impl CompactionSql for SqliteConnection {
         Ok(query_scalar(st::SLOWEST_FOLLOWER).bind(since).fetch_one(self).await?)
     }
 
+    async fn forget_followers(&mut self, before: i64) -> Answer<()> {
+        query(st::FORGET_FOLLOWERS).bind(before).execute(self).await?;
+        Ok(())
+    }
+
     async fn predecessors(&mut self, from: i64, to: i64) -> Answer<Vec<i64>> {
         let rows: Vec<Option<i64>> = query_scalar(st::PREDECESSORS).bind(from).bind(to).fetch_all(self).await?;
         Ok(rows.into_iter().flatten().collect())

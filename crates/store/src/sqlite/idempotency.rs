@@ -38,16 +38,20 @@ impl KeySql for SqliteConnection {
         Ok(())
     }
 
-    async fn finish_key(&mut self, claim: &Claim, receipt: &str, document: Option<&str>) -> Answer<bool> {
-        let done = query(st::FINISH_KEY)
-            .bind(receipt)
+    async fn hold_key(&mut self, claim: &Claim, document: Option<&str>) -> Answer<bool> {
+        let held = query(st::HOLD_KEY)
             .bind(document)
             .bind(claim.scope.as_str())
             .bind(claim.key.as_str())
             .bind(claim.token)
             .execute(self)
             .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(held.rows_affected() == 1)
+    }
+
+    async fn finish_key(&mut self, claim: &Claim, receipt: &str) -> Answer<()> {
+        query(st::FINISH_KEY).bind(receipt).bind(claim.scope.as_str()).bind(claim.key.as_str()).execute(self).await?;
+        Ok(())
     }
 
     async fn release_key(&mut self, claim: &Claim) -> Answer<()> {

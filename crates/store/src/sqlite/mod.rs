@@ -23,7 +23,7 @@ use sqlx::{SqliteConnection, query_scalar};
 
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
-use crate::lane::{Answer, CommitHook, Lane, Verdict};
+use crate::lane::{Answer, Hooks, Lane, Verdict};
 use crate::options::SqliteOptions;
 use crate::store::{Backend, not_among};
 
@@ -49,7 +49,7 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    pub(crate) async fn open(options: &SqliteOptions, hook: Option<CommitHook>) -> Result<Self, StoreError> {
+    pub(crate) async fn open(options: &SqliteOptions, hooks: Hooks) -> Result<Self, StoreError> {
         if let Some(folder) = options.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             let made = tokio::fs::create_dir_all(folder).await;
             made.map_err(|e| StoreError::Unavailable(format!("the folder {}: {e}", folder.display())))?;
@@ -65,8 +65,8 @@ impl Sqlite {
             connection(options).pragma("cache_size", (-READER_CACHE_KIB).to_string()).pragma("query_only", "ON");
         let readers = pool(options, options.max_readers.max(1)).connect_with(reader).await.map_err(Fault::from)?;
         Ok(Self {
-            readers: Lane::new(readers, options.acquire_timeout, "BEGIN", None),
-            writers: Lane::new(writers, options.acquire_timeout, BEGIN, hook),
+            readers: Lane::new(readers, options.acquire_timeout, "BEGIN", Hooks::default()),
+            writers: Lane::new(writers, options.acquire_timeout, BEGIN, hooks),
             limit: options.query_timeout,
         })
     }

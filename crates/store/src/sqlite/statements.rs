@@ -24,18 +24,19 @@ statements! {
         "UPDATE change_seq SET value = value + ?, products = products + ? WHERE id = 1 RETURNING value";
     HEAD []
         "SELECT value FROM change_seq WHERE id = 1";
+    ORIGIN []
+        "SELECT origin FROM change_log_state WHERE id = 1";
     NEWEST_OF [Id]
         "SELECT MAX(seq) FROM change_log WHERE product_id = ?";
-    /// One statement, so that changes, documents, head and floor are of one moment. The outer joins give a row even
-    /// when there is no change; the inner selection is cut before documents are fetched.
+    /// One statement, so that changes, head and floor are of one moment. The outer join gives a row even when there is no
+    /// change. Documents are fetched apart (`DOCUMENTS`): each once, and no more than are wanted at once.
     CHANGES_AFTER [Seq, Limit]
         "SELECT counter.value AS head, state.floor_seq AS floor_seq, page.seq, page.product_id, page.op, page.sku,
-                page.version, page.changed_at, product.document
+                page.version, page.changed_at
          FROM change_seq AS counter
          JOIN change_log_state AS state ON state.id = 1
          LEFT JOIN (SELECT seq, product_id, op, sku, version, changed_at
                     FROM change_log WHERE seq > ? ORDER BY seq LIMIT ?) AS page ON 1 = 1
-         LEFT JOIN products AS product ON product.id = page.product_id
          WHERE counter.id = 1";
     NOTE_FOLLOWER [Text, Seq, Millis]
         "INSERT INTO change_followers (name, seq, seen_at) VALUES (?, ?, ?)
@@ -47,6 +48,8 @@ statements! {
         "UPDATE change_log_state SET floor_seq = ?, compacted_seq = ? WHERE id = 1";
     SLOWEST_FOLLOWER [Millis]
         "SELECT MIN(seq) FROM change_followers WHERE seen_at >= ?";
+    FORGET_FOLLOWERS [Millis]
+        "DELETE FROM change_followers WHERE seen_at < ?";
     PREDECESSORS [Seq, Seq]
         "SELECT (SELECT MAX(older.seq) FROM change_log AS older
                  WHERE older.product_id = newer.product_id AND older.seq < newer.seq)
@@ -66,9 +69,13 @@ statements! {
     TAKE_OVER_KEY [Hash, Number, Millis, Millis, Text, Text]
         "UPDATE idempotency_keys SET request_hash = ?, token = ?, lease_until = ?, used_at = ?
          WHERE scope = ? AND idem_key = ? AND receipt IS NULL";
-    FINISH_KEY [Text, Text, Text, Text, Number]
-        "UPDATE idempotency_keys SET receipt = ?, document = ?
+    /// Holds the key for the rest of the transaction, if it is still this claim's.
+    HOLD_KEY [Text, Text, Text, Number]
+        "UPDATE idempotency_keys SET document = ?
          WHERE scope = ? AND idem_key = ? AND token = ? AND receipt IS NULL";
+    /// Only after `HOLD_KEY`, in the same transaction.
+    FINISH_KEY [Text, Text, Text]
+        "UPDATE idempotency_keys SET receipt = ? WHERE scope = ? AND idem_key = ?";
     RELEASE_KEY [Text, Text, Number]
         "DELETE FROM idempotency_keys WHERE scope = ? AND idem_key = ? AND token = ? AND receipt IS NULL";
     PRUNE_KEYS [Millis, Limit]
@@ -86,17 +93,27 @@ statements! {
     SAVE_JOB [Number, Number, Number, Number, Number, Number, Text, Text, Millis, Id]
         "UPDATE import_jobs SET state = ?, records = ?, created = ?, updated = ?, unchanged = ?, failed = ?,
                 errors = ?, message = ?, updated_at = ?
-         WHERE id = ?";
-    ADVANCE_JOB [Number, Number, Number, Number, Number, Millis, Id]
+         WHERE id = ? AND state IN (0, 1)";
+    CANCEL_JOB [Millis, Id]
+        "UPDATE import_jobs SET state = 4, updated_at = ? WHERE id = ? AND state IN (0, 1)";
+    JOB_STATE [Id]
+        "SELECT state FROM import_jobs WHERE id = ?";
+    FAIL_ABANDONED_JOBS [Text, Millis, Millis, Millis]
+        "UPDATE import_jobs SET state = 3, message = ?, updated_at = ?
+         WHERE state IN (0, 1) AND updated_at < ?
+               AND NOT EXISTS (SELECT 1 FROM change_followers AS owner
+                               WHERE owner.name = import_jobs.owner AND owner.seen_at >= ?)";
+    /// Only from the place where the batch began: a batch whose answer was lost is not counted a second time.
+    ADVANCE_JOB [Number, Number, Number, Number, Number, Millis, Id, Number]
         "UPDATE import_jobs SET records = ?, created = created + ?, updated = updated + ?,
                 unchanged = unchanged + ?, failed = ?, updated_at = ?
-         WHERE id = ?";
+         WHERE id = ? AND records = ? AND state IN (0, 1)";
     UNFINISHED_JOBS [Text]
         "SELECT id, owner, state, options, records, created, updated, unchanged, failed, errors, message, created_at,
                 updated_at
          FROM import_jobs WHERE owner = ? AND state IN (0, 1) ORDER BY created_at, id";
     PRUNE_JOBS [Millis]
-        "DELETE FROM import_jobs WHERE state IN (2, 3) AND updated_at < ?";
+        "DELETE FROM import_jobs WHERE state IN (2, 3, 4) AND updated_at < ?";
 }
 
 /// What a batch needs to know of products that are there.
@@ -112,6 +129,10 @@ pub(crate) static LOCK_KNOWN: Shaped = Shaped::new(
     ("SELECT id, sku, version, content_hash, created_at FROM products WHERE sku IN (", "?", ")"),
     &[Sample::Sku],
 );
+
+/// The documents of some products.
+pub(crate) static DOCUMENTS: Shaped =
+    Shaped::new("DOCUMENTS", ("SELECT id, document FROM products WHERE id IN (", "?", ")"), &[Sample::Id]);
 
 /// Those of some ids that belong to products.
 pub(crate) static TAKEN_IDS: Shaped =
@@ -163,7 +184,7 @@ pub(crate) static FORGET: Shaped =
 
 /// All statements.
 pub(crate) fn all() -> Vec<Statement> {
-    let reading = [&KNOWN, &LOCK_KNOWN, &TAKEN_IDS, &LAST_VERSIONS];
+    let reading = [&KNOWN, &LOCK_KNOWN, &DOCUMENTS, &TAKEN_IDS, &LAST_VERSIONS];
     let shaped = reading.into_iter().chain([&INSERT_PRODUCTS, &REPLACE_PRODUCTS, &APPEND, &FORGET]);
     FIXED.iter().copied().chain(shaped.flat_map(|shaped| shaped.statements())).collect()
 }

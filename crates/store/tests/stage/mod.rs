@@ -1,14 +1,16 @@
 //! What the store's tests stand on: an empty, migrated store of either kind.
 #![allow(dead_code, reason = "every test program uses its own part")]
 
+pub mod proxy;
+
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haat_store::testing::{CommitHook, open_with_commit_hook};
+use haat_store::testing::{Hook, Hooks, open_with_hooks};
 use haat_store::{MySqlOptions, SqliteOptions, Store, StoreOptions};
-use haat_testkit::conformance::{Gate, Subject};
+use haat_testkit::conformance::{Gate, Queue, Subject};
 use haat_testkit::servers::{MariaDb, TestDatabase};
 use sqlx::mysql::MySqlConnectOptions;
 use tempfile::TempDir;
@@ -47,19 +49,33 @@ pub async fn mysql() -> Stage {
 
 impl Stage {
     /// Opens and migrates; with a hook in place of the gate, if one is given.
-    pub async fn over(options: StoreOptions, hook: Option<CommitHook>) -> Self {
-        let gate = Gate::default();
-        let through_gate: CommitHook = {
+    pub async fn over(options: StoreOptions, hook: Option<Hook>) -> Self {
+        let (gate, claimed) = (Gate::default(), Queue::default());
+        let through_gate: Hook = {
             let gate = gate.clone();
             Arc::new(move || {
                 let gate = gate.clone();
                 Box::pin(async move { gate.pass().await })
             })
         };
-        let store = open_with_commit_hook(&options, hook.unwrap_or(through_gate)).await.unwrap();
+        let through_queue: Hook = {
+            let claimed = claimed.clone();
+            Arc::new(move || {
+                let claimed = claimed.clone();
+                Box::pin(async move { claimed.pass().await })
+            })
+        };
+        let hooks = Hooks { before_commit: Some(hook.unwrap_or(through_gate)), claimed: Some(through_queue) };
+        let store = open_with_hooks(&options, hooks).await.unwrap();
         store.migrate().await.unwrap();
-        let subject =
-            Subject { reader: store.clone(), writer: store.clone(), log: store.clone(), jobs: store.clone(), gate };
+        let subject = Subject {
+            reader: store.clone(),
+            writer: store.clone(),
+            log: store.clone(),
+            jobs: store.clone(),
+            gate,
+            claimed,
+        };
         Self { store, options, subject, folder: None, database: None }
     }
 }

@@ -77,6 +77,10 @@ pub async fn followers_not_heard_of_are_not_waited_for(s: &Subject) {
     s.log.follow("gone", Seq(1), after_noon(-1)).await.unwrap();
     let done = s.log.compact(but_deletions()).await.unwrap();
     assert_eq!(done.superseded, 7);
+    // Heard of again it is a follower like any other; until then it is forgotten, not only passed over.
+    let earlier = Compaction { followers_since: after_noon(-100), ..but_deletions() };
+    s.done(patch("A", json!({"stock": 77}))).await;
+    assert_eq!(s.log.compact(earlier).await.unwrap().superseded, 1);
 }
 
 /// Deletions are kept for a while; who was away for longer is told to start afresh, not left with ghosts.

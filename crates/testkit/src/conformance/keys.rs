@@ -1,11 +1,12 @@
 //! Idempotency keys.
 
 use haat_catalog::Timestamp;
-use haat_catalog::write::{Effect, IdempotencyKey, WriteError, WriteRequest};
+use haat_catalog::write::{Effect, IdempotencyKey, Receipt, WriteError, WriteRequest};
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::{Subject, after_noon, create, delete, draft, key, patch, put};
+use crate::clock::test_id;
 
 fn keyed(request: WriteRequest, idempotency: Option<IdempotencyKey>) -> WriteRequest {
     WriteRequest { idempotency, ..request }
@@ -90,28 +91,42 @@ pub async fn a_twin_in_flight_is_told_so(s: &Subject) {
 
 /// A server that died while it held a key does not keep it for ever.
 pub async fn a_claim_of_a_dead_server_runs_out(s: &Subject) {
-    let request = |now| at(keyed(put(draft("A", "a"), 1), key("k", 1)), now);
-    s.gate.close();
-    let first = tokio::spawn({
-        let (writer, request) = (s.writer.clone(), request(after_noon(0)));
-        async move { writer.write(request).await }
-    });
-    s.gate.someone_waits().await;
-    s.gate.let_one_pass().await;
-    s.gate.someone_waits().await;
-    // The first is held before its commit, as if its server hung. Its claim runs out after a minute.
-    let late = tokio::spawn({
-        let (writer, request) = (s.writer.clone(), request(after_noon(61)));
-        async move { writer.write(request).await }
-    });
-    s.gate.open();
-    let (first, late) = (first.await.unwrap(), late.await.unwrap());
-    // Whoever comes first, there is one effect, and nobody is told a lie.
-    assert!(first.is_ok() || matches!(first, Err(WriteError::KeyInFlight)), "{first:?}");
-    assert!(late.is_ok() || matches!(late, Err(WriteError::KeyInFlight)), "{late:?}");
-    assert!(first.is_ok() || late.is_ok());
+    let request = |seconds| at(keyed(put(draft("A", "a"), 1), key("k", 1)), after_noon(seconds));
+    // The first comes no further than its claim, as if its server had died.
+    s.claimed.close();
+    let dead = spawn(s, request(0));
+    s.claimed.have_come(1).await;
+    s.claimed.open();
+    assert!(matches!(s.refused(request(59)).await, WriteError::KeyInFlight));
+    let receipt = s.done(request(60)).await;
+    assert_eq!((receipt.effect, receipt.replayed), (Effect::Created, false));
+    assert!(s.done(request(61)).await.replayed);
+    s.claimed.let_first_go();
+    assert!(matches!(dead.await.unwrap(), Err(WriteError::KeyInFlight)), "it was not dead after all");
     assert_eq!(s.changes().await.len(), 1);
-    assert!(s.done(request(after_noon(62))).await.replayed);
+}
+
+/// A server that hung for longer than its claim holds must notice: another carries the request out.
+pub async fn whose_claim_was_taken_over_has_no_effect(s: &Subject) {
+    let request = |seconds, id| at(keyed(put(draft("A", "a"), id), key("k", 1)), after_noon(seconds));
+    s.claimed.close();
+    let first = spawn(s, request(0, 1));
+    s.claimed.have_come(1).await;
+    let late = spawn(s, request(61, 2));
+    s.claimed.have_come(2).await;
+    // The key is the second's now, which has not begun yet.
+    s.claimed.let_first_go();
+    assert!(matches!(first.await.unwrap(), Err(WriteError::KeyInFlight)));
+    assert_eq!((s.reader.count().await.unwrap(), s.changes().await.len()), (0, 0));
+    s.claimed.let_first_go();
+    let receipt = late.await.unwrap().unwrap();
+    assert_eq!((receipt.id, receipt.replayed), (test_id(2), false));
+    assert_eq!((s.reader.count().await.unwrap(), s.changes().await.len()), (1, 1));
+}
+
+fn spawn(s: &Subject, request: WriteRequest) -> JoinHandle<Result<Receipt, WriteError>> {
+    let writer = s.writer.clone();
+    tokio::spawn(async move { writer.write(request).await })
 }
 
 /// A client that sends a request many times at once gets it carried out once.

@@ -12,6 +12,7 @@
 
 pub mod batches;
 pub mod compaction;
+mod gates;
 pub mod jobs;
 pub mod keys;
 pub mod log;
@@ -27,7 +28,8 @@ use haat_catalog::write::{
 };
 use haat_catalog::{Change, ChangePage, Draft, Product, ProductId, Seq, Sku, Timestamp};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+
+pub use gates::{Gate, Queue};
 
 use crate::clock::test_id;
 
@@ -47,6 +49,7 @@ macro_rules! store_conformance {
                 put_creates_then_replaces, putting_the_same_again_changes_nothing, patch_changes_what_it_names,
                 a_patch_that_makes_no_valid_product_writes_nothing, delete_removes_and_a_second_delete_finds_nothing,
                 an_id_brought_back_never_repeats_an_entity_tag,
+                an_id_brought_back_after_it_was_forgotten_has_another_entity_tag,
                 if_match_admits_the_current_version_alone, if_none_match_admits_only_new_products,
                 of_concurrent_updates_from_one_version_exactly_one_wins, no_concurrent_update_is_lost,
                 a_document_too_long_for_the_database_is_refused,
@@ -55,6 +58,7 @@ macro_rules! store_conformance {
                 the_same_request_twice_has_one_effect_and_one_answer, a_replay_tells_what_was_answered_then,
                 a_key_serves_one_request_only, keys_of_different_scopes_never_meet, a_failed_request_frees_its_key,
                 a_twin_in_flight_is_told_so, a_claim_of_a_dead_server_runs_out,
+                whose_claim_was_taken_over_has_no_effect,
                 of_many_twins_at_once_one_has_an_effect, a_no_op_keeps_its_receipt, old_keys_are_forgotten,
             ]
             batches [
@@ -67,16 +71,19 @@ macro_rules! store_conformance {
             log [
                 every_write_has_one_row_in_order, a_refused_write_has_no_row, reading_resumes_anywhere,
                 documents_are_as_of_now, the_head_is_the_last_change, deleted_and_made_again_is_told_in_order,
-                concurrent_writers_leave_no_gap_and_no_repeat,
+                concurrent_writers_leave_no_gap_and_no_repeat, a_page_of_large_products_is_cut_and_resumed, the_origin_stays_what_it_is,
             ]
             compaction [
                 the_newest_change_of_every_product_stays, the_newest_places_are_left_alone,
                 compaction_stays_behind_followers, followers_not_heard_of_are_not_waited_for,
-                old_deletions_go_and_raise_the_floor, compacting_twice_does_nothing_more,
+                old_deletions_go_and_raise_the_floor, a_place_ahead_of_the_log_is_refused,
+                compacting_twice_does_nothing_more,
                 a_product_changed_often_costs_one_row, compaction_and_writers_do_not_disturb_each_other,
             ]
             jobs [
                 a_job_is_kept_as_it_was_given, a_saved_job_moves, a_batch_moves_its_job_in_the_same_transaction,
+                a_batch_of_a_job_is_written_once_however_often_it_is_sent,
+                a_cancelled_job_writes_nothing_more_and_stays_cancelled, jobs_of_a_replica_that_is_gone_fail,
                 a_dry_run_moves_its_job_too, a_batch_of_an_unknown_job_writes_nothing,
                 unfinished_jobs_are_given_oldest_first, finished_jobs_are_forgotten,
             ]
@@ -110,67 +117,8 @@ pub struct Subject {
     pub jobs: Arc<dyn ImportJobs>,
     /// Stands between the last statement of every writing transaction and its commit.
     pub gate: Gate,
-}
-
-/// Holds transactions back before their commit while it is closed.
-#[derive(Clone)]
-pub struct Gate {
-    /// How many may still pass.
-    admits: watch::Sender<u64>,
-    waiting: watch::Sender<usize>,
-}
-
-impl Default for Gate {
-    /// An open gate.
-    fn default() -> Self {
-        Self { admits: watch::Sender::new(u64::MAX), waiting: watch::Sender::new(0) }
-    }
-}
-
-impl Gate {
-    /// Holds back who comes from now on.
-    pub fn close(&self) {
-        self.admits.send_replace(0);
-    }
-
-    /// Lets everybody go.
-    pub fn open(&self) {
-        self.admits.send_replace(u64::MAX);
-    }
-
-    /// Lets one through a closed gate, and waits until it is through.
-    pub async fn let_one_pass(&self) {
-        self.admits.send_modify(|n| *n += 1);
-        let _ = self.admits.subscribe().wait_for(|n| *n == 0).await;
-    }
-
-    /// What the store awaits before a commit.
-    pub async fn pass(&self) {
-        self.waiting.send_modify(|n| *n += 1);
-        let mut admits = self.admits.subscribe();
-        loop {
-            let _ = admits.wait_for(|n| *n > 0).await;
-            let admitted = self.admits.send_if_modified(|n| {
-                let admitted = *n > 0;
-                if admitted {
-                    // Counted out before it counts as admitted, so that nobody takes it for still waiting.
-                    self.waiting.send_modify(|waiting| *waiting -= 1);
-                }
-                if *n != u64::MAX {
-                    *n = n.saturating_sub(1);
-                }
-                admitted
-            });
-            if admitted {
-                return;
-            }
-        }
-    }
-
-    /// Waits until a transaction stands at the closed gate.
-    pub async fn someone_waits(&self) {
-        let _ = self.waiting.subscribe().wait_for(|n| *n > 0).await;
-    }
+    /// Stands between a request's claim on its idempotency key and its effect.
+    pub claimed: Queue,
 }
 
 /// Milliseconds of the moment at which the promises play.

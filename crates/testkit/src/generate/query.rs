@@ -1,6 +1,6 @@
 //! Random valid queries, as the pairs of a query string.
 
-use haat_catalog::{FacetField, Product, SortField};
+use haat_catalog::{FacetField, Product, Sku, SortField};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
@@ -177,7 +177,14 @@ impl Generator {
 
     fn text(&mut self, products: &[Product]) -> String {
         let model = products.choose(&mut self.rng).cloned().unwrap_or_else(|| self.product());
-        let mut found: Vec<String> = match self.rng.random_range(0..10) {
+        let mut found: Vec<String> = match self.rng.random_range(0..12) {
+            10 => model.tags.iter().flat_map(|t| t.split(' ')).map(str::to_owned).collect(),
+            11 => {
+                let skus: Vec<&Sku> =
+                    std::iter::once(&model.sku).chain(model.variants.iter().map(|variant| &variant.sku)).collect();
+                let sku = skus.choose(&mut self.rng).map_or("", |sku| sku.as_str());
+                return if self.chance(0.5) { sku.to_lowercase() } else { sku.to_owned() };
+            }
             0 => model.brand.iter().flat_map(|b| b.split(' ')).map(str::to_owned).collect(),
             1 => model.category.iter().flat_map(|l| l.split(' ')).map(str::to_owned).collect(),
             2 => model.description.iter().flat_map(|d| d.split(' ')).take(3).map(str::to_owned).collect(),

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use haat_catalog::query::{distance_m, name_sort_key};
+use haat_catalog::query::distance_m;
 use haat_catalog::{Product, Query, SortField, SortValue};
 
 /// Puts products with their scores into the order of the query; the id, ascending, breaks ties.
@@ -28,7 +28,7 @@ fn value(query: &Query, field: SortField, p: &Product, score: i64) -> SortValue 
     match field {
         SortField::Relevance => SortValue::Integer(score),
         SortField::Price => SortValue::Integer(p.price.amount),
-        SortField::Name => SortValue::Text(name_sort_key(&p.name)),
+        SortField::Name => SortValue::Text(super::words::folded(&p.name).chars().take(256).collect()),
         SortField::CreatedAt => SortValue::Integer(p.created_at.as_millis()),
         SortField::UpdatedAt => SortValue::Integer(p.updated_at.as_millis()),
         SortField::Stock => integer(p.stock),

@@ -10,7 +10,11 @@ use super::words::{stem, words};
 /// Words of a search that are considered.
 const MAX_WORDS: usize = 10;
 /// Words that a prefix or a misspelt word stands for.
-const MAX_VARIANTS: usize = 64;
+const MAX_VARIANTS: usize = 256;
+/// A word that so many products have is never taken for misspelt.
+const RARE: usize = 100;
+/// How many times as many products have the word that a rare one is taken for.
+const MISSPELT: usize = 50;
 /// Words of a description that have a place.
 const PLACES: usize = 64;
 /// The last place of a text that counts for closeness.
@@ -32,7 +36,7 @@ struct Token {
 /// The words of a catalogue.
 #[derive(Debug)]
 pub struct Words {
-    /// Name, brand, category, description of each product.
+    /// Name, brand, category with tags, description of each product.
     texts: BTreeMap<ProductId, [Text; 4]>,
     /// How many products have a word.
     frequency: BTreeMap<String, usize>,
@@ -45,7 +49,7 @@ impl Words {
         let mut found = Self { texts: BTreeMap::new(), frequency: BTreeMap::new(), stems: HashSet::new() };
         for p in products {
             let one = |text: Option<&String>| vec![text.map(|t| words(t)).unwrap_or_default()];
-            let category = p.category.iter().map(|level| words(level)).collect();
+            let category = p.category.iter().chain(&p.tags).map(|level| words(level)).collect();
             let texts = [one(Some(&p.name)), one(p.brand.as_ref()), category, one(p.description.as_ref())];
             let distinct: HashSet<&String> = texts.iter().flatten().flatten().collect();
             for word in distinct {
@@ -64,9 +68,13 @@ impl Words {
     /// How well a product matches a text; `None` when it does not.
     pub fn score(&self, search: &Search, product: &Product) -> Option<i64> {
         let texts = self.texts.get(&product.id)?;
-        let found: Vec<Option<Match<'_>>> = search.0.iter().map(|word| best_match(word, texts)).collect();
+        let mut skus = std::iter::once(&product.sku).chain(product.variants.iter().map(|variant| &variant.sku));
+        if skus.any(|sku| as_sku(sku.as_str()) == search.whole) {
+            return Some((MAX_WORDS as i64 + 1) << 24);
+        }
+        let found: Vec<Option<Match<'_>>> = search.words.iter().map(|word| best_match(word, texts)).collect();
         let matched: Vec<&Match<'_>> = found.iter().flatten().collect();
-        if matched.is_empty() || matched.len() < search.0.len().div_ceil(2) {
+        if matched.is_empty() || matched.len() < search.words.len().div_ceil(2) {
             return None;
         }
         let points: usize = matched.iter().map(|m| m.points()).sum();
@@ -86,25 +94,30 @@ impl Words {
             }
         }
         distinct.truncate(MAX_WORDS);
-        let expanded = (0..distinct.len()).map(|n| self.expand(&distinct, n, all.last())).collect();
-        Search(expanded)
+        let last = all.last().filter(|_| !text.ends_with(char::is_whitespace));
+        let words = (0..distinct.len()).map(|n| self.expand(&distinct, n, last)).collect();
+        Search { words, whole: as_sku(text) }
     }
 
     fn expand(&self, all: &[String], n: usize, last: Option<&String>) -> Vec<Variants> {
         let word = &all[n];
         let exact = vec![stem(word)];
-        let completions = match last {
-            Some(last) if last == word => self.most_frequent(|w| w.starts_with(word.as_str())),
-            _ => Vec::new(),
-        };
-        let known = self.stems.contains(&exact[0]) || !completions.is_empty();
+        let unfinished = last == Some(word);
+        let completions = if unfinished { self.most_frequent(|w| w.starts_with(word.as_str())) } else { Vec::new() };
+        let products = self.products_with(|stem| *stem == exact[0] || completions.contains(stem));
         let before = n.checked_sub(1).map(|m| format!("{}{word}", all[m]));
         let after = all.get(n + 1).map(|next| format!("{word}{next}"));
         let joined = before.into_iter().chain(after).map(|w| stem(&w)).filter(|s| self.stems.contains(s)).collect();
         let (mut one, mut two) = (Vec::new(), Vec::new());
-        if !known && !has_digit(word) {
-            one = self.misspelt(word, 4, 1);
+        if products == 0 && !has_digit(word) {
+            one = if unfinished { self.misspelt_beginnings(word) } else { self.misspelt(word, 4, 1) };
             two = if one.is_empty() { self.misspelt(word, 8, 2) } else { Vec::new() };
+        } else if products < RARE && !has_digit(word) {
+            let near = |w: &String| !has_digit(w) && strsim::osa_distance(w, word) == 1;
+            let most = self.frequency.iter().filter(|(w, _)| near(w)).map(|(_, docs)| *docs).max();
+            if most.is_some_and(|most| most >= MISSPELT * products) {
+                one = self.misspelt(word, 4, 1);
+            }
         }
         let mut variants: Vec<Variants> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
@@ -116,11 +129,28 @@ impl Words {
         variants
     }
 
+    /// How many products have a stem that is wanted.
+    fn products_with(&self, wanted: impl Fn(&String) -> bool) -> usize {
+        self.texts.values().filter(|texts| texts.iter().flatten().any(|token| wanted(&token.stem))).count()
+    }
+
     fn misspelt(&self, word: &str, letters: usize, distance: usize) -> Vec<String> {
         if word.chars().count() < letters {
             return Vec::new();
         }
         self.most_frequent(|w| !has_digit(w) && strsim::osa_distance(w, word) == distance)
+    }
+
+    /// Words that begin with something at a distance of one.
+    fn misspelt_beginnings(&self, word: &str) -> Vec<String> {
+        if word.chars().count() < 4 {
+            return Vec::new();
+        }
+        let beginnings = |w: &str| -> Vec<String> {
+            let letters: Vec<char> = w.chars().collect();
+            (0..=letters.len()).map(|n| letters[..n].iter().collect()).collect()
+        };
+        self.most_frequent(|w| !has_digit(w) && beginnings(w).iter().any(|b| strsim::osa_distance(b, word) <= 1))
     }
 
     /// The stems of the words that most products have of those wanted.
@@ -130,6 +160,11 @@ impl Words {
         found.sort_by(|a, b| b.1.cmp(a.1));
         found.into_iter().take(MAX_VARIANTS).map(|(word, _)| stem(word)).collect()
     }
+}
+
+/// A sku, or a text that may be one: case and the width of spaces make no difference.
+fn as_sku(text: &str) -> String {
+    text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn has_digit(word: &str) -> bool {
@@ -164,7 +199,11 @@ struct Variants {
 
 /// A text to look for, with all that its words stand for.
 #[derive(Debug)]
-pub struct Search(Vec<Vec<Variants>>);
+pub struct Search {
+    words: Vec<Vec<Variants>>,
+    /// The text as a sku.
+    whole: String,
+}
 
 /// How a word is matched best.
 struct Match<'a> {

@@ -29,6 +29,12 @@ pub(super) fn words(text: &str) -> Vec<String> {
     found
 }
 
+/// A name as it is sorted by: lower case, without accents.
+pub(super) fn folded(name: &str) -> String {
+    let plain: String = name.nfkd().filter(|c| !is_accent(*c)).collect();
+    plain.to_lowercase().chars().filter(|c| !is_accent(*c)).collect()
+}
+
 fn alphanumeric(c: Option<&char>) -> bool {
     c.is_some_and(|c| c.is_alphanumeric())
 }
@@ -72,6 +78,11 @@ pub(super) fn stem(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_fold_for_sorting_without_losing_vowel_signs() {
+        assert_eq!(folded("Crème ÉCLAIR काला"), "creme eclair काला");
+    }
 
     #[test]
     fn texts_fold_into_words() {

@@ -63,8 +63,10 @@ impl Rows {
                 Scan::More if reach.len() <= MAX_RECORD_BYTES => self.fill()?,
                 Scan::Bad(cell, detail) => return self.bad(Some(cell), detail.to_owned()).map(Some),
                 _ => {
-                    let detail = "the row is longer than 1 MiB; if it should not be, a double quote is not closed";
-                    return self.bad(None, detail.to_owned()).map(Some);
+                    let detail = format!(
+                        "the row is longer than {MAX_RECORD_BYTES} bytes; if it should not be, a double quote is not closed"
+                    );
+                    return self.bad(None, detail).map(Some);
                 }
             }
         };

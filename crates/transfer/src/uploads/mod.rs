@@ -17,7 +17,7 @@ use haat_catalog::{Clock, Ids};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::spec::{ImportError, ImportSpec};
+use crate::spec::{ImportError, ImportSpec, InputLimits};
 use crate::uploads::spool::{Spool, SpoolError};
 
 /// How uploads are kept.
@@ -31,6 +31,8 @@ pub struct UploadOptions {
     pub max_bytes: u64,
     /// How many uploads may wait or be under way.
     pub max_queued: usize,
+    /// How large each may be once it is unpacked.
+    pub limits: InputLimits,
 }
 
 /// Why an upload was not accepted. Nothing of it is kept.
@@ -137,6 +139,20 @@ impl Uploads {
             Ok(job)
         });
         keep.await.map_err(|e| UploadError::Io(std::io::Error::other(e)))?
+    }
+
+    /// Cancels the job of that id, whichever replica it belongs to: a batch of it that is being written may still be, and
+    /// counts, none after that is. Gives where the job stands now; `None` when there is no such job.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn cancel(&self, id: Uuid) -> Result<Option<JobState>, StoreError> {
+        let state = self.jobs.cancel_job(id, self.clock.now()).await?;
+        if state == Some(JobState::Cancelled) {
+            // Should it be under way, its worker has the file open and notices at its next batch.
+            self.forget_upload(id).await;
+        }
+        Ok(state)
     }
 
     /// The job of that id, whichever replica it belongs to.

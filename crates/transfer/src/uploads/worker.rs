@@ -5,21 +5,33 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haat_catalog::ports::{ImportCounts, ImportJob, JobState, StoreError};
+use haat_catalog::ports::{ImportCounts, ImportJob, JobState};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::brief;
 use crate::import::{Run, Tracker};
 use crate::spec::{ImportError, ImportReport, ImportSpec, StopCause};
 use crate::uploads::Uploads;
 
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
+/// How often a worker without work looks for what nobody told it.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// What is told of a job while its records cannot be written.
+const WAITING: &str = "the database does not take the records at the moment (the server's log says why); the import goes \
+                       on by itself, or can be cancelled";
+/// What is told of a job whose report cannot be kept.
+const UNTOLD: &str = "how the import went could not be saved; the server's log says why";
 
 /// The worker was told to stop.
 struct ShutDown;
 
 /// How an attempt at a job went.
 enum Attempt {
+    /// Somebody else has ended it, and what its row says stands.
+    Ended,
     /// It came to its end, good or bad.
     Finished(JobState, Option<String>, ImportReport),
     /// The database went away; to be tried again.
@@ -37,20 +49,35 @@ impl Uploads {
     async fn work(&self, shutdown: &CancellationToken) -> Result<(), ShutDown> {
         self.persist(shutdown, "uploads of no job could not be removed", || self.remove_orphans()).await?;
         let mut delay = FIRST_DELAY;
+        // Jobs whose end could not be saved: left to the next start, so that they do not hold up the others.
+        let mut aside = HashSet::new();
         loop {
-            let job = self.persist(shutdown, "the list of imports could not be read", || self.next_job()).await?;
-            let Some(job) = job else {
+            let listed = || self.jobs.unfinished_jobs(&self.options.owner);
+            let jobs = self.persist(shutdown, "the list of imports could not be read", listed).await?;
+            let Some(job) = jobs.into_iter().find(|job| !aside.contains(&job.id)) else {
                 tokio::select! {
                     () = shutdown.cancelled() => return Err(ShutDown),
-                    () = self.wake.notified() => continue,
+                    () = self.wake.notified() => {}
+                    // Another replica may have cancelled a job of this one, whose upload then waits for nothing.
+                    () = tokio::time::sleep(LOOK_AGAIN) => {
+                        if let Err(error) = self.remove_orphans().await {
+                            tracing::warn!(%error, "uploads of no job could not be removed; trying again later");
+                        }
+                    }
                 }
+                continue;
             };
             match self.attempt(job.clone(), shutdown).await? {
                 Attempt::Finished(state, message, report) => {
-                    self.finish(job, state, message, report, shutdown).await?;
+                    let id = job.id;
+                    if !self.finish(job, state, message, report, shutdown).await? {
+                        aside.insert(id);
+                    }
                     delay = FIRST_DELAY;
                 }
+                Attempt::Ended => self.forget_upload(job.id).await,
                 Attempt::Later => {
+                    self.tell_why(job).await;
                     wait(shutdown, delay).await?;
                     delay = LONGEST_DELAY.min(delay * 2);
                 }
@@ -58,7 +85,7 @@ impl Uploads {
         }
     }
 
-    /// Does something until it works.
+    /// Does something that stands in front of every job until it works.
     async fn persist<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
         &self,
         shutdown: &CancellationToken,
@@ -74,10 +101,6 @@ impl Uploads {
             wait(shutdown, delay).await?;
             delay = LONGEST_DELAY.min(delay * 2);
         }
-    }
-
-    async fn next_job(&self) -> Result<Option<ImportJob>, StoreError> {
-        Ok(self.jobs.unfinished_jobs(&self.options.owner).await?.into_iter().next())
     }
 
     /// Removes what a crash left behind: uploads that never became a job, and those of jobs that are done.
@@ -100,9 +123,10 @@ impl Uploads {
     }
 
     async fn attempt(&self, mut job: ImportJob, shutdown: &CancellationToken) -> Result<Attempt, ShutDown> {
-        let Ok(spec) = serde_json::from_value::<ImportSpec>(job.options.clone()) else {
+        let Ok(mut spec) = serde_json::from_value::<ImportSpec>(job.options.clone()) else {
             return Ok(failed(&job, "what the import was asked to do cannot be read; send it again".to_owned()));
         };
+        spec.limits = self.options.limits;
         let file = match self.spool.open(job.id).await {
             Ok(file) => file,
             Err(error) => {
@@ -116,10 +140,10 @@ impl Uploads {
             job.errors.clear();
         }
         job.state = JobState::Running;
+        job.message = None;
         job.updated_at = self.clock.now();
-        if let Err(error) = self.jobs.save_job(&job).await {
-            tracing::warn!(%error, job = %job.id, "an import could not be begun");
-            return Ok(Attempt::Later);
+        if !self.keep(&job, shutdown).await? {
+            return Ok(failed(&job, UNTOLD.to_owned()));
         }
         tracing::info!(job = %job.id, format = %spec.format, records_done = job.counts.records, "importing an upload");
         let tracker = Tracker { jobs: self.jobs.as_ref(), job: job.clone() };
@@ -128,6 +152,7 @@ impl Uploads {
         conclude(&job, run.carry_out(Box::new(file)).await)
     }
 
+    /// Saves the end of a job and removes its upload; `false` when nothing of that end can be saved.
     async fn finish(
         &self,
         job: ImportJob,
@@ -135,15 +160,54 @@ impl Uploads {
         message: Option<String>,
         report: ImportReport,
         shutdown: &CancellationToken,
-    ) -> Result<(), ShutDown> {
+    ) -> Result<bool, ShutDown> {
         let ImportReport { counts, errors, .. } = report;
+        let message = message.map(brief::message);
         let job = ImportJob { state, counts, errors, message, updated_at: self.clock.now(), ..job };
-        self.persist(shutdown, "the end of an import could not be saved", || self.jobs.save_job(&job)).await?;
-        if let Err(error) = self.spool.remove(job.id).await {
-            tracing::warn!(%error, job = %job.id, "an upload could not be removed; the next start will");
+        // Should its report be what cannot be kept, then at least that it has ended.
+        let bare =
+            ImportJob { state: JobState::Failed, errors: Vec::new(), message: Some(UNTOLD.into()), ..job.clone() };
+        if !self.keep(&job, shutdown).await? && !self.keep(&bare, shutdown).await? {
+            return Ok(false);
         }
+        self.forget_upload(job.id).await;
         tracing::info!(job = %job.id, ?state, ?counts, "an import came to its end");
-        Ok(())
+        Ok(true)
+    }
+
+    /// Says in the job why it does not move, if the database takes that much.
+    async fn tell_why(&self, job: ImportJob) {
+        let Ok(Some(job)) = self.jobs.job(job.id).await else { return };
+        let message = Some(WAITING.to_owned());
+        if let Err(error) = self.jobs.save_job(&ImportJob { message, updated_at: self.clock.now(), ..job }).await {
+            tracing::debug!(%error, "the job cannot be told either");
+        }
+    }
+
+    pub(super) async fn forget_upload(&self, id: Uuid) {
+        if let Err(error) = self.spool.remove(id).await {
+            tracing::warn!(%error, job = %id, "an upload could not be removed; the next start will");
+        }
+    }
+
+    /// Saves a job, waiting for a database that is away; `false` when it cannot be saved as it is.
+    async fn keep(&self, job: &ImportJob, shutdown: &CancellationToken) -> Result<bool, ShutDown> {
+        let mut delay = FIRST_DELAY;
+        loop {
+            match self.jobs.save_job(job).await {
+                // One that is gone has nothing to be saved.
+                Ok(_) => return Ok(true),
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(%error, job = %job.id, "an import could not be saved; trying again");
+                }
+                Err(error) => {
+                    tracing::error!(%error, job = %job.id, "an import could not be saved");
+                    return Ok(false);
+                }
+            }
+            wait(shutdown, delay).await?;
+            delay = LONGEST_DELAY.min(delay * 2);
+        }
     }
 }
 
@@ -166,6 +230,7 @@ fn conclude(job: &ImportJob, result: Result<ImportReport, ImportError>) -> Resul
         None => return Ok(Attempt::Finished(JobState::Done, None, report)),
         Some(StopCause::Cancelled) => return Err(ShutDown),
         Some(StopCause::StoreUnavailable) => return Ok(Attempt::Later),
+        Some(StopCause::Ended) => return Ok(Attempt::Ended),
         // The store's own words are for the log, where they are already.
         Some(StopCause::StoreFailed) => Some("the database failed; the server's log says how".to_owned()),
         Some(StopCause::TooManyErrors | StopCause::Input) => report.stopped.clone(),

@@ -3,6 +3,8 @@
 use haat_transfer::ImportSpec;
 use rstest::rstest;
 
+use haat_transfer::spec::MAX_RECORD_BYTES;
+
 use crate::market::{Market, counts, csv, errors, mapped};
 
 const RULES: &[&str] = &["sku=id", "name=title", "price=cost:INR"];
@@ -52,12 +54,17 @@ async fn a_stray_quote_costs_one_row_not_all_up_to_the_next_quote() {
 #[tokio::test]
 async fn a_row_that_is_too_long_is_an_error_and_the_next_one_is_read() {
     let market = Market::open().await;
-    let input = format!("id,title,cost\n1,{},5\n2,b,5\n3,\"{}\n", "x".repeat(2_500_000), "4,d,5\n".repeat(400_000));
+    let input = format!(
+        "id,title,cost\n1,{},5\n2,b,5\n3,\"{}\n",
+        "x".repeat(2 * MAX_RECORD_BYTES),
+        "4,d,5\n".repeat(MAX_RECORD_BYTES / 5)
+    );
     let spec = ImportSpec { max_errors: u64::MAX, ..mapped(RULES) };
     let report = market.import(spec, input).await.unwrap();
     let found = errors(&report);
-    assert!(found[0].starts_with("2 : the row is longer than 1 MiB"), "{}", found[0]);
-    assert!(found[1].starts_with("4 : the row is longer than 1 MiB"), "{}", found[1]);
+    let too_long = format!("the row is longer than {MAX_RECORD_BYTES} bytes");
+    assert!(found[0].starts_with(&format!("2 : {too_long}")), "{}", found[0]);
+    assert!(found[1].starts_with(&format!("4 : {too_long}")), "{}", found[1]);
     assert!(found[2].starts_with("6 id: the sku '4' is already on line 5"), "{}", found[2]);
     assert_eq!(market.skus().await, ["2", "4"]);
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::GzDecoder;
 use haat_catalog::ports::{ProductReader, StoreError, StoredProduct};
-use haat_catalog::product::{ProductId, ProductKey};
+use haat_catalog::product::{ProductId, ProductKey, limits};
 use haat_testkit::generate::Generator;
 use haat_transfer::{ExportError, Format, ImportSpec};
 use serde_json::json;
@@ -19,7 +19,7 @@ fn odd_products() -> String {
         json!({"name": " white space \n and lines\r\n ", "description": "a \"quote\", a comma;\ttab"}),
         json!({"description": "", "category": ["a | b", "c >d"], "tags": ["a|b", "c"], "unit": "[kg]"}),
         json!({"category": ["[x]"], "tags": ["[1]"], "images": ["https://example.org/?a|b", "http://example.org/ "]}),
-        json!({"category": ["A >", "B"], "tags": [" spaced ", "in  side"], "brand": "two\nlines"}),
+        json!({"category": ["A>", "B"], "tags": [" spaced ", "in  side"], "brand": "two\nlines"}),
         json!({"attributes": {"f": 1.0, "i": 1, "t": "1", "b": false, "l": [1, "1", true], "e": "", "s": " x "}}),
         json!({"location": {"lat": 18.520_430_000_000_003, "lon": -73.856_743_999_999_99}, "rating": 4.299_999_999_999_999}),
         json!({"variants": [{"sku": "V1", "name": "5 kg", "price": {"amount": 5, "currency": "EUR"}, "attributes": {"w": 5}},
@@ -58,6 +58,37 @@ async fn importing_an_export_changes_nothing() {
         }
     }
     assert_eq!(market.store.head().await.unwrap(), head);
+}
+
+#[tokio::test]
+async fn the_longest_product_that_can_be_stored_comes_back_from_either_format() {
+    let market = Market::open().await;
+    // Of all texts these grow most on the way: what JSON escapes, CSV doubles.
+    let text = "\"\\".repeat(499);
+    let mut attributes = serde_json::Map::new();
+    let product = |attributes: &serde_json::Map<_, _>| {
+        let least = json!({"sku": "L", "name": "long", "price": {"amount": 1, "currency": "INR"}});
+        let mut product = least.as_object().unwrap().clone();
+        product.insert("attributes".into(), attributes.clone().into());
+        serde_json::Value::Object(product).to_string() + "\n"
+    };
+    let room =
+        |attributes: &serde_json::Map<_, _>| limits::DOCUMENT_BYTES.saturating_sub(product(attributes).len() + 2_000);
+    for n in 0..room(&attributes) / 210_000 {
+        attributes.insert(format!("a{n:03}"), json!(vec![&text; 100]));
+    }
+    while room(&attributes) > 2_000 {
+        let items = (room(&attributes) / 1_010).min(100);
+        attributes.insert(format!("b{:03}", attributes.len()), json!(vec!["x".repeat(1_000); items]));
+    }
+    let report = market.import(ndjson(), product(&attributes)).await.unwrap();
+    assert_eq!(report.counts, counts(1, 1, 0, 0, 0), "{:?}", report.errors);
+    let longest = market.export(Format::Ndjson, false).await.len();
+    assert!(longest > limits::DOCUMENT_BYTES - 5_000, "{longest}");
+    for format in Format::ALL {
+        let report = market.import(ImportSpec::new(format), market.export(format, false).await).await.unwrap();
+        assert_eq!(report.counts, counts(1, 0, 0, 1, 0), "{format}: {:?}", report.errors);
+    }
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use haat_catalog::ports::StoreError;
-use haat_transfer::{ImportSpec, StopCause};
+use haat_transfer::{ImportSpec, InputLimits, StopCause};
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
-use crate::market::{Fate, Gate, Market, counts, errors, gzip, line, lines, ndjson};
+use crate::market::{Fate, Gate, Market, counts, errors, gzip, line, lines, mapped, ndjson};
 
 fn unavailable() -> StoreError {
     StoreError::Unavailable("connection refused".into())
@@ -48,9 +48,10 @@ async fn records_that_the_store_refuses_count_as_errors_with_their_line() {
     let market = Market::open().await;
     let id = "019b0000-0000-7000-8000-000000000001";
     let with_id = |sku: &str| line(sku).replace("{\"sku\"", &format!("{{\"id\":\"{id}\",\"sku\""));
-    let input = [with_id("A"), line("B"), with_id("C"), line("D")].concat();
+    market.import(ndjson(), with_id("A")).await.unwrap();
+    let input = [line("A"), line("B"), with_id("C"), line("D")].concat();
     let report = market.import(ImportSpec { max_errors: 0, ..ndjson() }, input).await.unwrap();
-    assert_eq!(report.counts, counts(4, 3, 0, 0, 1));
+    assert_eq!(report.counts, counts(4, 2, 0, 1, 1));
     assert_eq!(errors(&report), [format!("3 /id: the id {id} belongs to another product")]);
     assert_eq!(report.cause, Some(StopCause::TooManyErrors));
 }
@@ -66,6 +67,41 @@ async fn a_thousand_errors_are_kept_and_the_rest_counted() {
 }
 
 #[tokio::test]
+async fn more_records_than_allowed_are_not_read_and_that_is_said() {
+    let market = Market::open().await;
+    let limits = InputLimits { records: 25, ..InputLimits::default() };
+    let spec = ImportSpec { limits, batch: 10, ..ndjson() };
+    let enough = market.import(spec.clone(), lines(0..25)).await.unwrap();
+    assert_eq!((enough.counts.created, enough.cause), (25, None));
+    let report = market.import(spec, lines(100..126)).await.unwrap();
+    assert_eq!((report.counts, report.cause), (counts(25, 25, 0, 0, 0), Some(StopCause::Input)));
+    let why = report.stopped.unwrap();
+    assert!(why.contains("more than 25 records") && why.contains("imports.max_records"), "{why}");
+}
+
+#[tokio::test]
+async fn a_small_file_that_unpacks_without_end_is_given_up() {
+    let market = Market::open().await;
+    let bomb = gzip(&[lines(0..3).as_bytes(), &[b'\n'; 5_000_000]].concat());
+    assert!(bomb.len() < 100_000);
+    let limits = InputLimits { unpacked_bytes: 1_000_000, ..InputLimits::default() };
+    for spec in
+        [ImportSpec { limits, ..ndjson() }, ImportSpec { limits, ..mapped(&["sku=a", "name=b", "price=c:INR"]) }]
+    {
+        let bomb = if spec.mapping.is_some() {
+            gzip(&[b"a,b,c\n".as_slice(), &[b'\n'; 5_000_000]].concat())
+        } else {
+            bomb.clone()
+        };
+        let report = market.import(spec, bomb).await.unwrap();
+        assert_eq!(report.cause, Some(StopCause::Input));
+        let why = report.stopped.unwrap();
+        assert!(why.contains("longer than 1000000 bytes") && why.contains("imports.max_unpacked"), "{why}");
+    }
+    assert_eq!(market.store.count().await.unwrap(), 3);
+}
+
+#[tokio::test]
 async fn a_dry_run_tells_what_would_happen_and_writes_nothing() {
     let market = Market::open().await;
     market.import(ndjson(), lines(0..10)).await.unwrap();
@@ -77,6 +113,20 @@ async fn a_dry_run_tells_what_would_happen_and_writes_nothing() {
     assert_eq!(market.products().await, before);
     let real = market.import(ndjson(), input).await.unwrap();
     assert_eq!((real.counts, real.errors), (report.counts, report.errors));
+}
+
+#[tokio::test]
+async fn a_dry_run_foresees_ids_that_repeat_however_far_apart() {
+    let market = Market::open().await;
+    let id = "019b0000-0000-7000-8000-000000000001";
+    let with_id = |sku: &str| line(sku).replace("{\"sku\"", &format!("{{\"id\":\"{id}\",\"sku\""));
+    let input = [with_id("A"), lines(0..10), with_id("C")].concat();
+    let spec = ImportSpec { batch: 3, ..ndjson() };
+    let dry = market.import(ImportSpec { dry_run: true, ..spec.clone() }, input.clone()).await.unwrap();
+    assert_eq!(dry.counts, counts(12, 11, 0, 0, 1));
+    assert_eq!(errors(&dry), [format!("12 /id: the id {id} is already on line 1 of this input")]);
+    let real = market.import(spec, input).await.unwrap();
+    assert_eq!((real.counts, real.errors), (dry.counts, dry.errors));
 }
 
 #[tokio::test]

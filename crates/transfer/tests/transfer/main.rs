@@ -3,6 +3,7 @@
 
 mod csv_reading;
 mod demo;
+mod ended_jobs;
 mod exporting;
 mod groceries;
 mod gzipped;

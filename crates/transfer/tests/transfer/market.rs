@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use haat_catalog::Timestamp;
 use haat_catalog::ports::{ImportCounts, ProductReader, ProductWriter, StoreError};
-use haat_catalog::write::{BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
+use haat_catalog::write::{BatchError, BatchOutcome, BatchRequest, Receipt, WriteError, WriteRequest};
 use haat_store::{SqliteOptions, Store, StoreOptions};
 use haat_testkit::clock::{TestClock, TestIds};
 use haat_transfer::{CsvMapping, Format, ImportError, ImportReport, ImportSpec};
@@ -131,6 +131,8 @@ pub enum Fate {
     Fail(StoreError),
     /// It is written, and the answer is lost.
     Lose(StoreError),
+    /// The same, and another writer comes in between.
+    LoseThen(StoreError, Box<WriteRequest>),
 }
 
 /// Stands between an import and the store: lets batches through one by one, and decides their fate.
@@ -157,16 +159,21 @@ impl ProductWriter for Gate {
         self.store.write(request).await
     }
 
-    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, StoreError> {
+    async fn write_batch(&self, request: BatchRequest) -> Result<Vec<BatchOutcome>, BatchError> {
         self.arrived.add_permits(1);
         self.open.acquire().await.unwrap().forget();
         let fate = self.fates.lock().unwrap().pop_front();
         match fate {
             None | Some(Fate::Pass) => self.store.write_batch(request).await,
-            Some(Fate::Fail(error)) => Err(error),
+            Some(Fate::Fail(error)) => Err(error.into()),
             Some(Fate::Lose(error)) => {
                 self.store.write_batch(request).await?;
-                Err(error)
+                Err(error.into())
+            }
+            Some(Fate::LoseThen(error, other)) => {
+                self.store.write_batch(request).await?;
+                self.store.write(*other).await.unwrap();
+                Err(error.into())
             }
         }
     }

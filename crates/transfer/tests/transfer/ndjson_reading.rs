@@ -3,6 +3,8 @@
 use haat_transfer::{CsvMapping, ImportError, ImportSpec};
 use rstest::rstest;
 
+use haat_transfer::spec::MAX_RECORD_BYTES;
+
 use crate::market::{Market, counts, errors, gzip, line, lines, mapped, ndjson};
 
 #[tokio::test]
@@ -94,10 +96,11 @@ async fn broken_utf_8_is_an_error_of_its_line() {
 #[tokio::test]
 async fn a_line_that_is_too_long_is_an_error_and_the_next_one_is_read() {
     let market = Market::open().await;
-    let huge = format!("{{\"sku\":\"{}\"}}\n", "x".repeat(3 * 1024 * 1024));
+    let huge = format!("{{\"sku\":\"{}\"}}\n", "x".repeat(MAX_RECORD_BYTES));
     let report = market.import(ndjson(), [line("A"), huge.clone(), line("B"), huge].concat()).await.unwrap();
     assert_eq!(report.counts, counts(4, 2, 0, 0, 2));
-    assert_eq!(errors(&report), ["2 : the line is longer than 1 MiB", "4 : the line is longer than 1 MiB"]);
+    let too_long = |line| format!("{line} : the line is longer than {MAX_RECORD_BYTES} bytes");
+    assert_eq!(errors(&report), [too_long(2), too_long(4)]);
 }
 
 #[tokio::test]

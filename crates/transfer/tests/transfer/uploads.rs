@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::stream;
 use haat_catalog::ports::{ImportJob, JobState, ProductWriter, StoreError};
-use haat_transfer::{ImportSpec, UploadError, UploadOptions, Uploads};
+use haat_testkit::conformance::patch;
+use haat_transfer::{ImportSpec, InputLimits, UploadError, UploadOptions, Uploads};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,23 +18,29 @@ use crate::market::{Fate, Gate, Market, counts, csv, gzip, line, lines, mapped, 
 type Chunk = Result<Bytes, String>;
 
 /// A server's uploads, its worker running.
-struct Server {
-    uploads: Arc<Uploads>,
+pub struct Server {
+    pub uploads: Arc<Uploads>,
     shutdown: CancellationToken,
     worker: JoinHandle<()>,
 }
 
 impl Market {
-    fn spool(&self) -> std::path::PathBuf {
+    pub fn spool(&self) -> std::path::PathBuf {
         self.dir.path().join("uploads")
     }
 
     fn uploads(&self, writer: Arc<dyn ProductWriter>) -> Arc<Uploads> {
-        let options = UploadOptions { dir: self.spool(), owner: "replica".into(), max_bytes: 1_000_000, max_queued: 3 };
+        let options = UploadOptions {
+            dir: self.spool(),
+            owner: "replica".into(),
+            max_bytes: 1_000_000,
+            max_queued: 3,
+            limits: InputLimits::default(),
+        };
         Uploads::new(options, writer, self.store.clone(), self.clock.clone(), self.ids.clone())
     }
 
-    fn serve(&self, writer: Arc<dyn ProductWriter>) -> Server {
+    pub fn serve(&self, writer: Arc<dyn ProductWriter>) -> Server {
         let (uploads, shutdown) = (self.uploads(writer), CancellationToken::new());
         let worker = tokio::spawn(uploads.clone().run(shutdown.clone()));
         Server { uploads, shutdown, worker }
@@ -46,20 +53,20 @@ impl Market {
 }
 
 impl Server {
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.shutdown.cancel();
         tokio::time::timeout(Duration::from_secs(10), self.worker).await.unwrap().unwrap();
     }
 }
 
-fn body(text: impl Into<Bytes>) -> impl futures::Stream<Item = Chunk> + Send + Unpin {
+pub fn body(text: impl Into<Bytes>) -> impl futures::Stream<Item = Chunk> + Send + Unpin {
     let text: Bytes = text.into();
     let chunks: Vec<Chunk> = text.chunks(1000).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
     stream::iter(chunks)
 }
 
 /// Waits until the job is as wanted.
-async fn until(uploads: &Uploads, id: Uuid, wanted: impl Fn(&ImportJob) -> bool) -> ImportJob {
+pub async fn until(uploads: &Uploads, id: Uuid, wanted: impl Fn(&ImportJob) -> bool) -> ImportJob {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let job = uploads.job(id).await.unwrap().unwrap();
@@ -71,12 +78,12 @@ async fn until(uploads: &Uploads, id: Uuid, wanted: impl Fn(&ImportJob) -> bool)
     }
 }
 
-async fn finished(uploads: &Uploads, id: Uuid) -> ImportJob {
+pub async fn finished(uploads: &Uploads, id: Uuid) -> ImportJob {
     until(uploads, id, |job| matches!(job.state, JobState::Done | JobState::Failed)).await
 }
 
 /// Waits until the folder of uploads is empty.
-async fn removed(market: &Market) {
+pub async fn removed(market: &Market) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !market.spooled().await.is_empty() {
         assert!(Instant::now() < deadline, "{:?}", market.spooled().await);
@@ -180,6 +187,24 @@ async fn errors_that_a_crash_kept_from_being_saved_are_found_again() {
 }
 
 #[tokio::test]
+async fn an_import_that_had_too_many_errors_when_its_server_died_does_not_go_on() {
+    let market = Market::open().await;
+    let uploads = market.uploads(market.store.clone());
+    let spec = ImportSpec { max_errors: 1, batch: 2, ..ndjson() };
+    let mut job = uploads.submit(body("{}\n".repeat(2) + &lines(0..4)), spec).await.unwrap();
+    // As after a crash between the batch with the second error and the end of the job.
+    job.state = JobState::Running;
+    job.counts = counts(2, 0, 0, 0, 2);
+    market.store.save_job(&job).await.unwrap();
+    let server = market.serve(market.store.clone());
+    let job = finished(&server.uploads, job.id).await;
+    assert_eq!((job.state, job.counts), (JobState::Failed, counts(2, 0, 0, 0, 2)));
+    assert_eq!(job.message.as_deref(), Some("more than 1 records were refused"));
+    assert_eq!(market.store.count().await.unwrap(), 0);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_not_counted_twice() {
     let market = Market::open().await;
     let lost = StoreError::Timeout("no answer".into());
@@ -192,6 +217,23 @@ async fn a_lost_answer_is_not_counted_twice() {
 }
 
 #[tokio::test]
+async fn a_lost_answer_does_not_write_over_who_wrote_in_between() {
+    let market = Market::open().await;
+    let lost = StoreError::Unavailable("the connection broke during commit".into());
+    let other = patch("P000007", serde_json::json!({"name": "of another writer"}));
+    let gate = Gate::new(market.store.clone(), 1000, [Fate::Pass, Fate::LoseThen(lost, Box::new(other))]);
+    let server = market.serve(gate);
+    let spec = ImportSpec { batch: 5, ..ndjson() };
+    let id = server.uploads.submit(body(lines(0..20)), spec).await.unwrap().id;
+    assert_eq!(finished(&server.uploads, id).await.counts, counts(20, 20, 0, 0, 0));
+    let products = market.products().await;
+    let written = products.iter().find(|p| p["sku"] == "P000007").unwrap();
+    assert_eq!((&written["name"], &written["version"]), (&"of another writer".into(), &2.into()));
+    assert_eq!(market.store.head().await.unwrap().0, 21);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_database_that_stays_away_delays_an_import_and_does_not_fail_it() {
     let market = Market::open().await;
     let away = || Fate::Fail(StoreError::Unavailable("connection refused".into()));
@@ -199,10 +241,12 @@ async fn a_database_that_stays_away_delays_an_import_and_does_not_fail_it() {
     let server = market.serve(gate.clone());
     let spec = ImportSpec { batch: 5, retry_for: Duration::from_millis(150), ..ndjson() };
     let id = server.uploads.submit(body(lines(0..20)), spec).await.unwrap().id;
+    let waits = until(&server.uploads, id, |job| job.message.is_some()).await;
+    assert!(waits.message.unwrap().contains("does not take the records"));
     // More often than one attempt at the import tries.
     gate.arrived.acquire_many(6).await.unwrap().forget();
     let job = finished(&server.uploads, id).await;
-    assert_eq!((job.state, job.counts), (JobState::Done, counts(20, 20, 0, 0, 0)));
+    assert_eq!((job.state, job.counts, job.message), (JobState::Done, counts(20, 20, 0, 0, 0), None));
     server.stop().await;
 }
 
@@ -316,8 +360,13 @@ async fn a_start_removes_what_a_crash_left_and_fails_what_cannot_go_on() {
 #[tokio::test]
 async fn a_job_of_another_replica_is_left_to_it() {
     let market = Market::open().await;
-    let options =
-        UploadOptions { dir: market.dir.path().join("other"), owner: "other".into(), max_bytes: 1000, max_queued: 1 };
+    let options = UploadOptions {
+        dir: market.dir.path().join("other"),
+        owner: "other".into(),
+        max_bytes: 1000,
+        max_queued: 1,
+        limits: InputLimits::default(),
+    };
     let other =
         Uploads::new(options, market.store.clone(), market.store.clone(), market.clock.clone(), market.ids.clone());
     let theirs = other.submit(body(line("A")), ndjson()).await.unwrap().id;

@@ -27,9 +27,9 @@ pub async fn products_of(stage: &Stage) -> Vec<Product> {
 
 impl Server {
     /// Sends an import and gives the job's path.
-    pub async fn submit(&self, query: &str, content_type: &str, body: Vec<u8>) -> String {
+    pub async fn submit(&self, query: &str, content_type: &str, body: impl Into<Vec<u8>>) -> String {
         let request = self.request(Method::POST, &format!("/v1/imports{query}")).header("content-type", content_type);
-        let reply = self.send(request.body(body)).await.expect(202);
+        let reply = self.send(request.body(body.into())).await.expect(202);
         reply.header("location").to_owned()
     }
 
@@ -37,7 +37,7 @@ impl Server {
     pub async fn job(&self, path: &str, within: Duration) -> Value {
         eventually("the import ends", within, async || {
             let job = self.get(path).await.expect(200).json();
-            (job["state"] == "done" || job["state"] == "failed").then_some(job)
+            ["done", "failed", "cancelled"].iter().any(|state| job["state"] == *state).then_some(job)
         })
         .await
     }
