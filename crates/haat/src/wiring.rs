@@ -10,6 +10,8 @@ use haat_cache::redis::{RedisCache, RedisOptions};
 use haat_catalog::ports::{Health, StoreError};
 use haat_catalog::{Clock, Ids, time};
 use haat_http::{HttpOptions, Services, WriteAccess};
+use haat_limits::Limiter;
+use haat_limits::address::Proxies;
 use haat_search::{Index, IndexOptions};
 use haat_store::{MySqlOptions, MySqlTls, SqliteOptions, Store, StoreOptions};
 use haat_transfer::{InputLimits, UploadOptions, Uploads};
@@ -110,7 +112,7 @@ pub fn index_options(config: &Config, follower: String) -> IndexOptions {
 ///
 /// # Errors
 /// When its address or certificate makes no sense.
-pub fn shared_cache(config: &Config) -> Result<Option<Arc<dyn Cache>>, Failure> {
+pub fn shared_redis(config: &Config) -> Result<Option<RedisCache>, Failure> {
     let redis = &config.redis;
     let Some(urls) = &redis.url else { return Ok(None) };
     let options = RedisOptions {
@@ -121,7 +123,7 @@ pub fn shared_cache(config: &Config) -> Result<Option<Arc<dyn Cache>>, Failure> 
         connect_timeout: redis.connect_timeout.duration(),
     };
     let cache = RedisCache::open(options).map_err(|e| Failure::Failed(anyhow!("{e}")))?;
-    Ok(Some(Arc::new(cache)))
+    Ok(Some(cache))
 }
 
 fn http_options(config: &Config, write_access: WriteAccess) -> HttpOptions {
@@ -252,7 +254,9 @@ impl Assembler<'_> {
         let index =
             Index::open(index_options(config, instance.clone()), store.clone(), store.clone(), world.clock.clone());
         let index = index.await.map_err(|e| Failure::Failed(anyhow!("{e} (in {})", data.index().display())))?;
-        let cache = shared_cache(config)?;
+        let cache = shared_redis(config)?.map(|cache| Arc::new(cache) as Arc<dyn Cache>);
+        let limits = &config.limits;
+        let limiter = Limiter::new(limits.meaning(), limits.allow.clone(), cache.clone(), limits.replicas);
         let uploads = self::uploads(config, data, store, world, instance);
         let health: Vec<Arc<dyn Health>> = vec![store.clone()];
         let services = Services {
@@ -263,6 +267,8 @@ impl Assembler<'_> {
             uploads: uploads.clone(),
             health,
             cache,
+            limiter: Arc::new(limiter),
+            proxies: Proxies::new(limits.trusted_proxies.clone()),
             stopping: lifecycle.soft().clone(),
             clock: world.clock.clone(),
             ids: world.ids.clone(),

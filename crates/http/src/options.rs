@@ -8,6 +8,8 @@ use haat_cache::Cache;
 use haat_cache::answers::AnswersOptions;
 use haat_catalog::ports::{ChangeLog, Health, ListingIndex, ProductReader, ProductWriter};
 use haat_catalog::{Clock, Ids};
+use haat_limits::Limiter;
+use haat_limits::address::Proxies;
 use haat_limits::overload::Concurrency;
 use haat_transfer::Uploads;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,10 @@ pub struct Services {
     pub health: Vec<Arc<dyn Health>>,
     /// Where answers are kept that all replicas share, if they do.
     pub cache: Option<Arc<dyn Cache>>,
+    /// How much callers may ask for.
+    pub limiter: Arc<Limiter>,
+    /// Who is believed when it says whose request it passes on.
+    pub proxies: Proxies,
     /// Cancelled once the server is to stop: it is no longer ready then, though it still answers.
     pub stopping: CancellationToken,
     /// The time.

@@ -21,6 +21,9 @@ pub use table::Code;
 /// The media type of problems.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
+/// The type of a refusal by a rate limit (draft-ietf-httpapi-ratelimit-headers-10 §7.1).
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
 /// The most violations that one problem lists: enough to correct a request, too few to make a small request cause a
 /// large answer.
 const MAX_ERRORS: usize = 100;
@@ -117,7 +120,11 @@ impl Problem {
     pub fn render(&self, errors_url: &str, request_id: &str) -> Bytes {
         let inner = &*self.0;
         let body = Body {
-            r#type: format!("{errors_url}#{}", inner.code.name()),
+            r#type: match inner.code {
+                // Registered, so that clients know it from any server.
+                Code::QuotaExceeded => QUOTA_EXCEEDED.to_owned(),
+                code => format!("{errors_url}#{}", code.name()),
+            },
             title: inner.code.title(),
             status: inner.code.status().as_u16(),
             detail: &inner.detail,

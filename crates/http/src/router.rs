@@ -11,7 +11,7 @@ use crate::middleware::{outer, timeout};
 use crate::openapi;
 use crate::options::{HttpOptions, Services};
 use crate::problem::{Code, Problem};
-use crate::routes::{changes, docs, export, health, imports, item, listing, suggest, write};
+use crate::routes::{changes, docs, export, health, imports, item, limits, listing, suggest, write};
 use crate::state::{App, SharedApp};
 
 /// What is answered within `request_timeout`.
@@ -20,6 +20,7 @@ pub(crate) fn bounded() -> OpenApiRouter<SharedApp> {
         .routes(routes!(listing::list, write::create))
         .routes(routes!(item::get, write::put, write::patch, write::delete))
         .routes(routes!(suggest::suggest))
+        .routes(routes!(limits::get))
         .routes(routes!(imports::get, imports::cancel))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

@@ -1,6 +1,7 @@
 //! What every handler can reach: the services, the options in the form requests need them, and the bounds on work
 //! that would otherwise queue without one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -59,6 +60,10 @@ impl App {
 /// Put into a request by the server loop that does not say, or says twice, whom it is for (RFC 9112 §3.2).
 #[derive(Debug, Clone)]
 pub(crate) struct Hostless;
+
+/// Put into every request by the server loop: the address at the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub IpAddr);
 
 /// Put into every request by the server loop: tells handlers that wait (long polls, event streams) that the server
 /// is shutting down.

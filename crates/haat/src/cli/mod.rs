@@ -125,9 +125,6 @@ fn carry_out(cli: Cli, output: Output) -> Result<Exit, Failure> {
     };
     let bars = MultiProgress::new();
     logging::init(&loaded.config.log.filter, loaded.config.log.format, bars.clone());
-    if loaded.config.redis.url.is_some() {
-        tracing::warn!("redis.url is set, but this version does not use a shared cache");
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let ended = runtime.block_on(async {
         let lifecycle = Lifecycle::of_process().context("cannot listen to signals")?;

@@ -7,12 +7,13 @@ mod index;
 pub mod machine;
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::{ConfigError, Loaded};
+use crate::config::{Config, ConfigError, Loaded};
 use crate::data_dir::DataDir;
-use crate::wiring::{World, write_access};
+use crate::wiring::{World, shared_redis, write_access};
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -80,10 +81,7 @@ pub async fn examine(loaded: &Loaded, world: &World) -> Vec<Finding> {
     let config = &loaded.config;
     let data = DataDir::at(&config.data_dir);
     let mut findings = vec![configuration(loaded)];
-    if config.redis.url.is_some() {
-        let advice = "nothing to do; it will be used once Haat shares a cache between replicas";
-        findings.push(Finding::warn("redis", "redis.url is set, but this version does not use it", advice));
-    }
+    findings.extend(redis(config).await);
     findings.extend(machine::data_folder(&data));
     findings.push(machine::port(config, &data));
     findings.push(machine::file_limit(config.http.max_connections));
@@ -94,6 +92,22 @@ pub async fn examine(loaded: &Loaded, world: &World) -> Vec<Finding> {
         store.close().await;
     }
     findings
+}
+
+/// How long Redis may take to be reached.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Redis: there, if it is asked for. Without it a server works all the same.
+async fn redis(config: &Config) -> Option<Finding> {
+    config.redis.url.as_ref()?;
+    let advice = "check redis.url, its user and password, and the network between; until then every server caches and \
+                  counts for itself";
+    Some(match shared_redis(config) {
+        Err(e) => Finding::fail("redis", e.to_string(), "correct redis.url or redis.tls_ca"),
+        Ok(None) => return None,
+        Ok(Some(cache)) if cache.reached(PATIENCE).await => Finding::ok("redis", "answers"),
+        Ok(Some(_)) => Finding::warn("redis", "does not answer", advice),
+    })
 }
 
 fn configuration(loaded: &Loaded) -> Finding {

@@ -39,6 +39,16 @@ impl FromRequestParts<SharedApp> for WriteSlot {
     }
 }
 
+/// The client that a request's credentials name, if they are good: whose requests count together for rate limits.
+pub(crate) fn client(access: &WriteAccess, headers: &HeaderMap) -> Option<&'static str> {
+    match access {
+        WriteAccess::Token(token) if headers.contains_key(header::AUTHORIZATION) => {
+            bearer(headers, token).is_ok().then_some("token")
+        }
+        _ => None,
+    }
+}
+
 /// RFC 6750 §3: no credentials, a bare challenge; wrong ones, `invalid_token`.
 fn bearer(headers: &HeaderMap, token: &str) -> Result<(), Problem> {
     let about = Code::Unauthorized.about();

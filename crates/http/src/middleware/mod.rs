@@ -4,6 +4,7 @@
 mod access_log;
 mod limits;
 mod panic;
+pub(crate) mod rate;
 mod request_id;
 mod security;
 pub(crate) mod timeout;
@@ -21,7 +22,7 @@ use crate::state::SharedApp;
 use access_log::AccessLog;
 use request_id::RequestId;
 
-/// Id, log, limits, panics, problems and headers, in this order from the outside in.
+/// Id, log, limits, rates, panics, problems and headers, in this order from the outside in.
 pub(crate) async fn outer(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers(), &*app.services.ids);
     let method = request.method().clone();
@@ -29,12 +30,24 @@ pub(crate) async fn outer(State(app): State<SharedApp>, request: Request, next: 
     let log = AccessLog::begin(&id, &method, route.as_ref().map_or("none", MatchedPath::as_str));
     let docs = request.uri().path().starts_with("/docs");
     let unread = may_stay_unread(&request);
+    let mut decision = None;
     let answered = match limits::check(&request, &app.options) {
-        Ok(()) => panic::caught(next.run(request)).instrument(log.span()).await,
+        Ok(()) => {
+            if let Some((caller, group)) = rate::asked(&app, &request, route.as_ref()) {
+                decision = Some(app.services.limiter.charge(&caller, group).await);
+            }
+            match decision.as_ref().and_then(rate::refusal) {
+                Some(refusal) => refusal.into_response(),
+                None => panic::caught(next.run(request)).instrument(log.span()).await,
+            }
+        }
         Err(problem) => problem.into_response(),
     };
     let mut response = finish(answered, &method, &app.options.errors_url, &id, &log);
     security::protect(response.headers_mut(), docs);
+    if let Some(decision) = &decision {
+        rate::tell(response.headers_mut(), decision);
+    }
     if unread && (response.status().is_client_error() || response.status().is_server_error()) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

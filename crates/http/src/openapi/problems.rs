@@ -9,7 +9,7 @@ use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, RefOr, Response};
 use crate::problem::Code::{self, *};
 
 /// What anything can answer.
-const ALWAYS: &[Code] = &[MethodNotAllowed, UriTooLong, HeadersTooLarge, InternalError];
+const ALWAYS: &[Code] = &[MethodNotAllowed, QuotaExceeded, UriTooLong, HeadersTooLarge, InternalError];
 const INDEX: &[Code] = &[InvalidParameter, Overloaded, Timeout];
 const DATABASE: &[Code] = &[DatabaseUnavailable, Timeout];
 const ACCESS: &[Code] = &[Unauthorized, Forbidden];

@@ -110,6 +110,9 @@ codes! {
         "Send fewer or shorter header fields; cookies are of no use to Haat.";
     InternalError, "internal_error", INTERNAL_SERVER_ERROR, "Something went wrong inside Haat",
         "A fault of the server, not of the request. The log has the details under the same `request_id`.";
+    QuotaExceeded, "quota_exceeded", TOO_MANY_REQUESTS, "A quota is used up",
+        "`violated-policies` names the rate limits that the request would exceed. Send it again after `Retry-After` seconds. `RateLimit` on \
+         every answer says what is left, `GET /v1/limits` lists the policies.";
     Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too much at once",
         "As much as the server does at a time is under way, and it sheds the rest rather than let it queue. Send the request again after `Retry-After` seconds.";
     IndexBehind, "index_behind", SERVICE_UNAVAILABLE, "The index has not come that far yet",
@@ -143,6 +146,7 @@ impl Code {
             Self::PreconditionFailed => &[("current_etag", "the product's entity tag now, or `null`")],
             Self::ChangesCompacted => &[("floor", "the earliest place that can be followed from")],
             Self::ChangesAhead => &[("head", "the newest place in the log")],
+            Self::QuotaExceeded => &[("violated-policies", "the names of the policies that refuse the request")],
             Self::IndexBehind => &[("seq", "how far the index has come")],
             Self::NotReady => &[("checks", "every dependency with its state")],
             _ => &[],

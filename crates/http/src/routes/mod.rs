@@ -6,6 +6,7 @@ pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod imports;
 pub(crate) mod item;
+pub(crate) mod limits;
 pub(crate) mod listing;
 pub(crate) mod suggest;
 pub(crate) mod write;

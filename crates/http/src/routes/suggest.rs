@@ -106,6 +106,7 @@ fn render(found: &Suggestions) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use haat_catalog::{FacetCount, FacetValue, Hit};
     use serde_json::{Value, json};
 

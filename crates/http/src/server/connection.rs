@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its end.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +24,7 @@ use super::activity::{Activity, Busy};
 use super::bare::BareAnswers;
 use super::socket::Socket;
 use crate::options::HttpOptions;
-use crate::state::{Draining, Hostless};
+use crate::state::{Draining, Hostless, Peer};
 
 /// The largest head that is read at all. Beyond it the protocol library refuses; below it our own limits do.
 const MAX_HEAD: usize = 64 * 1024;
@@ -74,8 +75,11 @@ impl Served {
         let activity = Arc::new(Activity::default());
         let socket = TokioIo::new(Socket::new(Arc::clone(&stream), Arc::clone(&self.bare), Arc::clone(&activity)));
         let (router, shutdown, busy) = (self.router.clone(), self.shutdown.clone(), Arc::clone(&activity));
-        let service =
-            service_fn(move |request| answer(router.clone(), Draining(shutdown.clone()), request, busy.clone()));
+        // A connection that ended already has none; nobody will read the answer then.
+        let peer = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+        let service = service_fn(move |request| {
+            answer(router.clone(), Draining(shutdown.clone()), Peer(peer), request, busy.clone())
+        });
         let mut refused = false;
         {
             let mut connection = pin!(self.builder.serve_connection(socket, service));
@@ -120,11 +124,13 @@ impl Served {
 async fn answer(
     router: Router,
     draining: Draining,
+    peer: Peer,
     mut request: Request<Incoming>,
     activity: Arc<Activity>,
 ) -> Result<Response<Tracked>, Infallible> {
     let busy = Busy::begin(activity);
     request.extensions_mut().insert(draining);
+    request.extensions_mut().insert(peer);
     if request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1 {
         request.extensions_mut().insert(Hostless);
     }
