@@ -47,8 +47,8 @@ pub async fn import(bench: &Bench, store: Store) -> anyhow::Result<()> {
     let limit = if store == Store::Sqlite { 90.0 } else { 180.0 } * bench.products as f64 / 1e6;
     section.table(&format!(
         "| | seconds | products/s | peak memory |\n|---|---|---|---|\n{}{}",
-        cost_row("import into an empty database", bench.products, first),
-        cost_row("the same file again (nothing changes)", bench.products, again),
+        cost_row("import into an empty database", bench.products, &first),
+        cost_row("the same file again (nothing changes)", bench.products, &again),
     ));
     section.note(format!(
         "time {}; memory {}",
@@ -64,7 +64,7 @@ pub async fn import(bench: &Bench, store: Store) -> anyhow::Result<()> {
     section.write(bench)
 }
 
-fn cost_row(what: &str, products: u64, cost: Cost) -> String {
+fn cost_row(what: &str, products: u64, cost: &Cost) -> String {
     let seconds = cost.elapsed.as_secs_f64();
     format!("| {what} | {seconds:.1} | {:.0} | {} |\n", products as f64 / seconds, mb(cost.peak))
 }
@@ -81,7 +81,7 @@ pub async fn rebuild(bench: &Bench, store: Store) -> anyhow::Result<()> {
     let cost = measure(haat(bench, &data_dir, database.as_ref(), &["index", "rebuild"])).await?;
     section.table(&format!(
         "| | seconds | products/s | peak memory |\n|---|---|---|---|\n{}",
-        cost_row("`haat index rebuild`", bench.products, cost)
+        cost_row("`haat index rebuild`", bench.products, &cost)
     ));
     let limit = 60.0 * bench.products as f64 / 1e6;
     section.note(verdict(cost.elapsed.as_secs_f64() <= limit, &format!("aim {limit:.0} s")));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use crate::client::Client;
 use crate::load::{Latencies, Outcome, latencies, ms, paced, record};
@@ -31,7 +31,11 @@ pub async fn run(bench: &Bench, changed: u64, rate: u32) -> anyhow::Result<()> {
     let samples = catalogue::samples(&path)?;
     let data_dir = bench.data_dir(Store::Sqlite);
     let server = Server::start(bench, &data_dir, None).await?;
-    let mut section = Section::begin("50-during-import", "Listings and writes while an import runs", "during-import");
+    let mut section = Section::begin(
+        "50-during-import",
+        "Listings and writes while an import runs",
+        &format!("--seed {} during-import", bench.seed),
+    );
 
     let stop = Arc::new(AtomicBool::new(false));
     let (at_rest, writes_at_rest) =
@@ -44,12 +48,18 @@ pub async fn run(bench: &Bench, changed: u64, rate: u32) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let file = changes.to_string_lossy().into_owned();
     let import = async {
-        let cost = measure(haat(bench, &data_dir, None, &["import", &file])).await;
+        let cost = measure(haat(bench, &data_dir, None, &["--json", "import", &file])).await;
         stop.store(true, Ordering::Relaxed);
         cost
     };
     let (busy, cost) = tokio::join!(both(server.port, rate, mixed(&samples, bench.seed + 8), stop.clone()), import);
     let ((busy, writes_busy), cost) = (busy?, cost?);
+    let updated = updated(&cost.said).context("the import did not say what it changed")?;
+    ensure!(
+        updated == changed,
+        "{updated} of {changed} products changed: this folder had the changes of --seed {}; take another",
+        bench.seed
+    );
 
     section.table(&format!(
         "| {rate} mixed listings a second | requests | p50 ms | p99 ms | max ms |\n|---|---|---|---|---|\n{}{}",
@@ -74,6 +84,12 @@ pub async fn run(bench: &Bench, changed: u64, rate: u32) -> anyhow::Result<()> {
         .note(format!("the import changed {changed} products in {:.1} s beside all this", cost.elapsed.as_secs_f64()));
     server.stop().await?;
     section.write(bench)
+}
+
+/// How many products an import changed, by its report.
+fn updated(said: &str) -> Option<u64> {
+    let reports = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    reports.rev().find_map(|report| report["counts"]["updated"].as_u64())
 }
 
 /// Every kind of listing in turn.

@@ -7,12 +7,14 @@ use anyhow::{Context, ensure};
 use tokio::process::Command;
 
 /// What a finished command took.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Cost {
     /// From start to end.
     pub elapsed: Duration,
     /// The most memory it held, bytes: all of it, and without mapped files.
     pub peak: u64,
+    /// What it said.
+    pub said: String,
 }
 
 /// Memory of a process, bytes.
@@ -68,7 +70,7 @@ pub async fn measure(mut command: Command) -> anyhow::Result<Cost> {
     let tail: Vec<&str> = tail.into_iter().rev().collect();
     ensure!(status.success(), "{command:?} failed: {status}\n{}", tail.join("\n"));
     println!("{}", tail.join("\n"));
-    Ok(Cost { elapsed, peak })
+    Ok(Cost { elapsed, peak, said: output })
 }
 
 async fn read_all(from: Option<impl tokio::io::AsyncRead + Unpin>) -> String {

@@ -86,40 +86,31 @@ impl Bits {
 
     /// The documents that are not in the set, in order.
     pub fn iter_missing(&self) -> impl Iterator<Item = DocId> + '_ {
-        let words = self.words.iter().enumerate();
-        let docs = words.flat_map(|(i, &word)| {
-            let mut left = !word;
-            std::iter::from_fn(move || {
-                if left == 0 {
-                    return None;
-                }
-                let bit = left.trailing_zeros();
-                left &= left - 1;
-                Some(i as u32 * 64 + bit)
-            })
-        });
-        docs.take_while(|doc| *doc < self.max_doc)
+        // The last word has bits that are no documents.
+        places(self.words.iter().map(|word| !word)).take_while(|doc| *doc < self.max_doc)
     }
 
     /// The documents in order.
     pub fn iter(&self) -> impl Iterator<Item = DocId> + '_ {
-        self.words.iter().enumerate().flat_map(|(i, &word)| {
-            let mut left = word;
-            std::iter::from_fn(move || {
-                if left == 0 {
-                    return None;
-                }
-                let bit = left.trailing_zeros();
-                left &= left - 1;
-                Some(i as u32 * 64 + bit)
-            })
-        })
+        places(self.words.iter().copied())
     }
 
     /// The bound of the documents.
     pub fn max_doc(&self) -> u32 {
         self.max_doc
     }
+}
+
+/// The places of the bits that are set.
+fn places(words: impl Iterator<Item = u64>) -> impl Iterator<Item = DocId> {
+    (0_u32..).step_by(64).zip(words).flat_map(|(base, word)| {
+        let mut left = word;
+        std::iter::from_fn(move || {
+            let bit = left.trailing_zeros();
+            left &= left.checked_sub(1)?;
+            Some(base + bit)
+        })
+    })
 }
 
 #[cfg(test)]
@@ -133,6 +124,8 @@ mod tests {
             assert_eq!(full.count(), max_doc);
             assert_eq!(full.iter().collect::<Vec<_>>(), (0..max_doc).collect::<Vec<_>>());
             assert!(!full.contains(max_doc));
+            assert_eq!(full.iter_missing().next(), None);
+            assert!(Bits::empty(max_doc).iter_missing().eq(0..max_doc));
         }
     }
 
