@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::quality::RandomState;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use moka::sync::Cache as Memory;
@@ -120,7 +121,7 @@ pub struct Answers<A, E> {
 }
 
 struct Inner<A, E> {
-    memory: Memory<Question, A>,
+    memory: Memory<Question, A, RandomState>,
     shared: Option<Arc<dyn Cache>>,
     generations: Arc<dyn Generations>,
     options: AnswersOptions,
@@ -149,7 +150,7 @@ where
             .weigher(|question: &Question, answer: &A| {
                 u32::try_from(question.0.len() + answer.weight() + OVERHEAD).unwrap_or(u32::MAX)
             })
-            .build();
+            .build_with_hasher(RandomState::default());
         let inner = Inner { memory, shared, generations, options, flights: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }

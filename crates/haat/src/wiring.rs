@@ -220,7 +220,7 @@ pub struct Assembly {
     /// Where listings come from.
     pub index: Arc<Index>,
     /// The API.
-    pub router: axum::Router,
+    pub api: haat_http::Api,
     /// Its limits.
     pub options: HttpOptions,
     /// What works behind it.
@@ -274,14 +274,14 @@ impl Assembler<'_> {
             ids: world.ids.clone(),
         };
         let options = http_options(config, write_access);
-        let router = haat_http::router(services, &options);
+        let api = haat_http::Api::new(services, &options);
 
         let mut workers = Workers::default();
         workers.start("index", |stop| index.clone().run(stop));
         workers.start("imports", |stop| uploads.run(stop));
         let retention = config.retention.clone();
         workers.start("housekeeping", |stop| housekeeping::run(store.clone(), world.clock.clone(), retention, stop));
-        Ok(Assembly { index, router, options, workers })
+        Ok(Assembly { index, api, options, workers })
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`mod@router`] | the map of the API: every path, and what stands in front of it |
+//! | [`Api`] | what is at hand is answered at once, everything else goes through the router |
+//! | `router` | the map of the API: every path, and what stands in front of it |
 //! | `routes` | one file per resource: the handler, its parameters and its answer |
 //! | `extract` | what handlers take from a request: parameters, bodies, preconditions, the right to write |
 //! | `answer` | what handlers give back: cacheable answers, assembled page bytes, links |
+//! | `pages` | answers kept ready, computed once for all who ask the same |
 //! | `middleware` | around every request: id, log, limits, panics, time, headers |
 //! | [`problem`] | every answer that is not a success, from one table of codes |
 //! | [`openapi()`] | the OpenAPI 3.1 document, from the handlers' annotations |
@@ -15,6 +17,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod answer;
+mod api;
 mod extract;
 mod middleware;
 mod openapi;
@@ -26,8 +29,8 @@ mod routes;
 mod server;
 mod state;
 
+pub use api::Api;
 pub use openapi::openapi;
 pub use options::{HttpOptions, Services, WriteAccess};
 pub use problem::errors_markdown;
-pub use router::router;
 pub use server::serve;

@@ -7,22 +7,24 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::response::Response;
 use bytes::Bytes;
+use foldhash::quality::RandomState;
 use haat_cache::answers::{Answers, Found, Generations, Question, Standing};
 use haat_catalog::Seq;
 use haat_catalog::ports::ListingIndex;
+use haat_limits::Group;
 use haat_limits::overload::Overload;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use moka::sync::Cache;
 
 use crate::answer::ready::{Document, Ready, respond};
-use crate::extract::precondition;
+use crate::middleware::rate;
 use crate::options::{HttpOptions, Services};
 use crate::problem::{Code, Problem};
 use crate::state::App;
 
-/// How many addresses are remembered with the question they ask, so that a hot one need not be read again.
-const ADDRESSES: u64 = 20_000;
+/// How many bytes of addresses are remembered with the question they ask, so that a hot one need not be read again.
+const ADDRESSES: u64 = 8 << 20;
 /// For how long a reader on this server is kept from answers that are older than a write on this server.
 const OWN_WRITES: Duration = Duration::from_secs(30);
 /// How many written products are remembered for that.
@@ -31,12 +33,24 @@ const OWN_WRITTEN: u64 = 100_000;
 /// Answers to readers.
 pub(crate) struct Pages {
     answers: Answers<Ready, Problem>,
-    /// Questions by the address they were asked at.
-    addresses: Cache<Box<str>, Question>,
+    /// What is asked for, by the address.
+    addresses: Cache<Box<str>, Arc<Address>, RandomState>,
     /// The change up to which an answer must know of a product that was written here.
     written: Cache<Box<str>, u64>,
     pub overload: Arc<Overload>,
     index: Arc<dyn ListingIndex>,
+}
+
+/// What is known of an address that was asked for.
+pub(crate) struct Address {
+    /// What it asks.
+    pub question: Question,
+    /// The route that it belongs to.
+    pub route: &'static str,
+    /// What it counts as for rate limits.
+    pub group: Option<Group>,
+    /// The product it names, as it names it.
+    pub product: Option<Box<str>>,
 }
 
 /// The index tells what is out of date.
@@ -53,22 +67,33 @@ impl Pages {
         let generations = Arc::new(OfIndex(services.index.clone()));
         Self {
             answers: Answers::new(options.answers.clone(), generations, services.cache.clone()),
-            addresses: Cache::new(ADDRESSES),
+            addresses: Cache::builder()
+                .max_capacity(ADDRESSES)
+                .weigher(|address: &Box<str>, _| u32::try_from(address.len() * 2 + 200).unwrap_or(u32::MAX))
+                .build_with_hasher(RandomState::default()),
             written: Cache::builder().max_capacity(OWN_WRITTEN).time_to_live(OWN_WRITES).build(),
             overload: Overload::new(options.concurrency),
             index: services.index.clone(),
         }
     }
 
-    /// The answer that is at hand for an address, if it was asked for before in just these words.
-    pub fn at_hand(&self, asked: &Asked) -> Option<Found<Ready>> {
-        let question = self.addresses.get(asked.address())?;
-        self.answers.at_hand(&question, self.least(asked))
+    /// The answer that is at hand for an address, if it was asked for before in just these words and nothing has to be
+    /// computed or looked up elsewhere, now or for those who ask next.
+    pub fn at_hand(&self, uri: &Uri, headers: &HeaderMap) -> Option<(Arc<Address>, Found<Ready>)> {
+        let address = self.addresses.get(uri.path_and_query()?.as_str())?;
+        if wants_newest(headers) {
+            return None;
+        }
+        let at_least = address.product.as_deref().map_or(0, |name| self.written(name));
+        let found = self.answers.at_hand(&address.question, at_least)?;
+        Some((address, found))
     }
 
     /// Remembers what an address asks for.
-    pub fn remember(&self, asked: &Asked, question: &Question) {
-        self.addresses.insert(asked.address().into(), question.clone());
+    pub fn remember(&self, asked: &Asked, question: &Question, route: &'static str, product: Option<&str>) {
+        let group = rate::group_of(&Method::GET, route, asked.uri.query());
+        let address = Address { question: question.clone(), route, group, product: product.map(Into::into) };
+        self.addresses.insert(asked.address().into(), Arc::new(address));
     }
 
     /// The answer to a question, of the change `at_least` or a later one, kept or computed.
@@ -141,24 +166,27 @@ impl Asked {
         self.uri.path_and_query().map_or("", |address| address.as_str())
     }
 
-    /// `Cache-Control: no-cache` (RFC 9111 §5.2.1.4), or `no-store`.
+    /// See [`wants_newest`].
     pub fn wants_newest(&self) -> bool {
-        let wants = |value: &HeaderValue| {
-            value.to_str().is_ok_and(|text| text.contains("no-cache") || text.contains("no-store"))
-        };
-        self.headers.get_all(header::CACHE_CONTROL).iter().any(wants)
+        wants_newest(&self.headers)
     }
 
     /// The response to this request that is a document of the program's own.
     pub fn respond_with(&self, ready: &Ready, document: &Document) -> Response {
-        ready.respond(&self.headers, precondition::known(&self.headers).as_ref(), document)
+        ready.respond(&self.headers, document)
     }
 
     /// The response to this request.
     pub fn respond(&self, app: &App, found: &Found<Ready>) -> Response {
-        let known = precondition::known(&self.headers);
-        respond(found, &self.headers, known.as_ref(), &app.cache_control, app.services.clock.now())
+        respond(found, &self.headers, &app.cache_control, app.services.clock.now())
     }
+}
+
+/// `Cache-Control: no-cache` (RFC 9111 §5.2.1.4), or `no-store`.
+fn wants_newest(headers: &HeaderMap) -> bool {
+    let wants =
+        |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains("no-cache") || text.contains("no-store"));
+    headers.get_all(header::CACHE_CONTROL).iter().any(wants)
 }
 
 /// An answer from the index.

@@ -3,16 +3,13 @@
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use bytes::Bytes;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::middleware::{outer, timeout};
-use crate::openapi;
-use crate::options::{HttpOptions, Services};
 use crate::problem::{Code, Problem};
 use crate::routes::{changes, docs, export, health, imports, item, limits, listing, suggest, write};
-use crate::state::{App, SharedApp};
+use crate::state::SharedApp;
 
 /// What is answered within `request_timeout`.
 pub(crate) fn bounded() -> OpenApiRouter<SharedApp> {
@@ -37,10 +34,8 @@ pub(crate) fn streaming() -> OpenApiRouter<SharedApp> {
         .routes(routes!(changes::changes))
 }
 
-/// The whole API, ready to be served.
-pub fn router(services: Services, options: &HttpOptions) -> Router {
-    let document = Bytes::from(openapi::to_json());
-    let app = App::new(services, options.clone(), document);
+/// All routes and what is around them.
+pub(crate) fn router(app: SharedApp) -> Router {
     let (bounded, _) = bounded().split_for_parts();
     let (streaming, _) = streaming().split_for_parts();
     bounded

@@ -23,26 +23,26 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::Api;
 use crate::options::HttpOptions;
 use connection::Served;
 
 /// How long to wait after the system refused to accept (usually for want of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves `router` on `listener` until `shutdown`; then stops accepting, lets requests in flight finish for up to
+/// Serves `api` on `listener` until `shutdown`; then stops accepting, lets requests in flight finish for up to
 /// `drain_timeout`, and returns.
 ///
 /// # Errors
 /// When the listener cannot be used at all.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    api: Api,
     options: &HttpOptions,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
@@ -50,7 +50,7 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(options.max_connections.max(1)));
     let abort = CancellationToken::new();
-    let served = Arc::new(Served::new(router, options, shutdown.clone(), abort.clone()));
+    let served = Arc::new(Served::new(api, options, shutdown.clone(), abort.clone()));
     loop {
         let next = async { (slots.clone().acquire_owned().await, accept(&listener).await) };
         let (slot, stream) = tokio::select! {

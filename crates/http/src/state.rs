@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::ready::Ready;
+use crate::openapi;
 use crate::options::{HttpOptions, Services};
 use crate::pages::Pages;
 use crate::routes::docs::fixed;
@@ -41,7 +42,7 @@ pub(crate) struct App {
 pub(crate) type SharedApp = Arc<App>;
 
 impl App {
-    pub fn new(services: Services, options: HttpOptions, openapi: Bytes) -> SharedApp {
+    pub fn new(services: Services, options: HttpOptions) -> SharedApp {
         let cache_control = HeaderValue::from_str(&options.cache_control).unwrap_or(REVALIDATE);
         let pages = Pages::new(&services, &options);
         Arc::new(Self {
@@ -51,7 +52,7 @@ impl App {
             cache_control,
             writes: Arc::new(Semaphore::new(MAX_WRITES)),
             followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
-            openapi: fixed(openapi),
+            openapi: fixed(Bytes::from(openapi::to_json())),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
         })
     }

@@ -51,7 +51,7 @@ async fn start(options: HttpOptions) -> Server {
     let addr = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
-    let running = tokio::spawn(async move { serve(listener, router, &options, stop).await });
+    let running = tokio::spawn(async move { serve(listener, router.into(), &options, stop).await });
     Server { addr, shutdown, gate, waiting, running }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Account {
     pub asking: tokio::sync::Mutex<()>,
 }
 
-struct State {
+pub(crate) struct State {
     leased: u64,
     lease_ends: Instant,
     /// Units that were left in the cache when it last answered.
@@ -79,16 +79,9 @@ impl Account {
         Self { state: Mutex::new(state), asking: tokio::sync::Mutex::new(()) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// For steps that must not be parted.
+    pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that so much is wanted; once per request, whatever comes of it.
-    pub fn want(&self, cost: u64) {
-        let (mut state, now) = (self.state(), Instant::now());
-        let elapsed = now.saturating_duration_since(state.asked).as_secs_f64();
-        state.rate = state.rate * (-elapsed / MEMORY_SECS).exp() + units(cost) / MEMORY_SECS;
-        state.asked = now;
     }
 
     /// Whether a request of that cost can be had.
@@ -167,9 +160,44 @@ impl Account {
 
     /// What is left.
     pub fn view(&self) -> View {
-        let (state, now) = (self.state(), Instant::now());
-        let leased = if state.lease_ends > now { state.leased } else { 0 };
-        View { left: state.shared_left + leased, full_in: state.full_at.saturating_duration_since(now) }
+        self.state().view(Instant::now())
+    }
+}
+
+impl State {
+    /// Notes that so much is wanted; once per request, whatever comes of it.
+    pub fn want(&mut self, cost: u64, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.asked).as_secs_f64();
+        self.rate = self.rate * (-elapsed / MEMORY_SECS).exp() + units(cost) / MEMORY_SECS;
+        self.asked = now;
+    }
+
+    /// Whether so much is leased.
+    pub fn has(&self, cost: u64, now: Instant) -> bool {
+        self.lease_ends > now && self.leased >= cost && self.local.is_none()
+    }
+
+    /// Spends what is leased, which [`Self::has`] has said there is.
+    pub fn spend(&mut self, cost: u64) {
+        self.leased = self.leased.saturating_sub(cost);
+    }
+
+    /// Whether so much is in the bucket that stands in for the cache.
+    pub fn has_locally(&mut self, now_us: i64, quota: Quota, cost: u64) -> bool {
+        self.local.get_or_insert_default().take(now_us, quota, 0, 0).left >= cost
+    }
+
+    /// Spends it, which [`Self::has_locally`] has said there is.
+    pub fn spend_locally(&mut self, now: Instant, now_us: i64, quota: Quota, cost: u64) {
+        let taken = self.local.get_or_insert_default().take(now_us, quota, cost, cost);
+        (self.leased, self.refused_until) = (0, None);
+        (self.shared_left, self.full_at) = (taken.left, now + taken.full_in);
+    }
+
+    /// What is left.
+    pub fn view(&self, now: Instant) -> View {
+        let leased = if self.lease_ends > now { self.leased } else { 0 };
+        View { left: self.shared_left + leased, full_in: self.full_at.saturating_duration_since(now) }
     }
 }
 
@@ -191,16 +219,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_as_large_as_the_traffic_asks_for_and_no_larger_than_its_part_of_the_quota() {
         let account = Account::new(QUOTA);
-        account.want(1);
+        account.state().want(1, Instant::now());
         assert_eq!(account.check(QUOTA, 1), Answer::Ask(1));
         for _ in 0..200 {
             tokio::time::advance(Duration::from_millis(5)).await;
-            account.want(1);
+            account.state().want(1, Instant::now());
         }
         let Answer::Ask(most) = account.check(QUOTA, 1) else { panic!("nothing is leased yet") };
         assert!((15..=25).contains(&most), "200 a second: {most} for a tenth of one");
         for _ in 0..10_000 {
-            account.want(1);
+            account.state().want(1, Instant::now());
         }
         assert_eq!(account.check(QUOTA, 1), Answer::Ask(50));
         assert_eq!(account.check(QUOTA, 80), Answer::Ask(80), "never less than the request costs");

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use haat_cache::Cache;
 use ipnet::IpNet;
 use moka::sync::Cache as Accounts;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::address::network;
 use crate::gcra::{TAKE, Taken};
-use crate::lease::{Account, Answer};
+use crate::lease::{Account, Answer, View};
 use crate::policy::{Group, Per, Policy};
 
 /// The most keys that are remembered. Of more, those that were not asked for longest are forgotten, which gives each of
@@ -47,8 +49,11 @@ pub struct Standing {
 #[derive(Debug, Clone, Default)]
 pub struct Decision {
     /// How the caller stands with each policy that is enforced.
-    pub standings: Vec<Standing>,
+    pub standings: Standings,
 }
+
+/// How a caller stands with several policies; there are rarely more than two.
+pub type Standings = SmallVec<[Standing; 2]>;
 
 impl Decision {
     /// Whether the request may go on.
@@ -69,7 +74,7 @@ pub struct Limiter {
     shared: Option<Arc<dyn Cache>>,
     /// Among how many a quota is divided while there is no shared cache to tell.
     replicas: u64,
-    accounts: Accounts<(usize, Subject), Arc<Account>>,
+    accounts: Accounts<(usize, Subject), Arc<Account>, RandomState>,
     began: Instant,
     /// Requests that a policy on trial would have refused, by policy.
     would_refuse: Vec<AtomicU64>,
@@ -112,7 +117,7 @@ impl Limiter {
         let accounts = Accounts::builder()
             .max_capacity(MAX_ACCOUNTS)
             .time_to_idle(Duration::from_micros(longest).max(Duration::from_secs(60)))
-            .build();
+            .build_with_hasher(RandomState::default());
         let would_refuse = policies.iter().map(|_| AtomicU64::new(0)).collect();
         let policies = policies.into_iter().map(Arc::new).collect();
         Self { policies, allowed, shared, replicas, accounts, began: Instant::now(), would_refuse }
@@ -136,8 +141,8 @@ impl Limiter {
             return Decision::default();
         }
         let claims = self.claims(caller, |policy| policy.covers(group), |policy| policy.cost(group));
-        for claim in &claims {
-            claim.account.want(claim.cost);
+        if let Some(decision) = self.at_once(&claims) {
+            return decision;
         }
         for _ in 0..TRIES {
             let mut refusals = Vec::with_capacity(claims.len());
@@ -153,6 +158,38 @@ impl Limiter {
         // So many at once that every lease was gone before it could be spent.
         let refusals: Vec<_> = claims.iter().map(|_| Some(Duration::from_secs(1))).collect();
         self.decision(&claims, &refusals, true)
+    }
+
+    /// Charges all claims if there is enough for every one without asking anybody, which is how nearly all requests go:
+    /// one clock, and one lock per claim. Claims are always in the order of their policies, so nobody waits in a circle.
+    fn at_once(&self, claims: &[Claim<'_>]) -> Option<Decision> {
+        let (now, now_us, leased) = (Instant::now(), self.now_us(), self.cache().is_some());
+        let quota = |claim: &Claim<'_>| claim.policy.quota.share(self.replicas);
+        let mut states: SmallVec<[_; 4]> = claims.iter().map(|claim| claim.account.state()).collect();
+        let mut enough = true;
+        for (claim, state) in claims.iter().zip(&mut states) {
+            state.want(claim.cost, now);
+            enough &= match leased {
+                true => state.has(claim.cost, now),
+                false => state.has_locally(now_us, quota(claim), claim.cost),
+            };
+        }
+        if !enough {
+            return None;
+        }
+        let mut standings = Standings::new();
+        for (claim, state) in claims.iter().zip(&mut states) {
+            match leased {
+                true => state.spend(claim.cost),
+                false => state.spend_locally(now, now_us, quota(claim), claim.cost),
+            }
+            if !claim.policy.dry_run {
+                let View { left, full_in } = state.view(now);
+                let policy = Arc::clone(claim.policy);
+                standings.push(Standing { policy, left, reset: full_in, violated: false });
+            }
+        }
+        Some(Decision { standings })
     }
 
     /// How a caller stands with all policies, without charging anything.
@@ -176,7 +213,7 @@ impl Limiter {
         caller: &Caller,
         covers: impl Fn(&Policy) -> bool,
         cost: impl Fn(&Policy) -> u64,
-    ) -> Vec<Claim<'_>> {
+    ) -> SmallVec<[Claim<'_>; 2]> {
         let covering = self.policies.iter().enumerate().filter(|(_, policy)| covers(policy));
         let claim = |(index, policy): (usize, _)| {
             let policy: &Arc<Policy> = policy;
@@ -268,7 +305,7 @@ impl Limiter {
     }
 
     fn decision(&self, claims: &[Claim<'_>], refusals: &[Option<Duration>], refused: bool) -> Decision {
-        let mut standings = Vec::with_capacity(claims.len());
+        let mut standings = Standings::new();
         for (claim, refusal) in claims.iter().zip(refusals) {
             if claim.policy.dry_run {
                 if refusal.is_some() {

@@ -124,7 +124,7 @@ fn carry_out(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Err(error) => return Err(error.into()),
     };
     let bars = MultiProgress::new();
-    logging::init(&loaded.config.log.filter, loaded.config.log.format, bars.clone());
+    let _log = logging::init(&loaded.config.log.filter, loaded.config.log.format, bars.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let ended = runtime.block_on(async {
         let lifecycle = Lifecycle::of_process().context("cannot listen to signals")?;

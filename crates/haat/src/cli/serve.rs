@@ -79,11 +79,11 @@ async fn with_store(
     let demo = if args.demo { Some(demo::fill(store, world, lifecycle.soft().clone()).await?) } else { None };
     let open = write_access == WriteAccess::Open;
     let assembly = Assembler { config, data, store, world, lifecycle, write_access }.assemble().await?;
-    let Assembly { index, router, options, workers } = assembly;
+    let Assembly { index, api, options, workers } = assembly;
 
     let stop_http = CancellationToken::new();
     let stop = stop_http.clone();
-    let http = tokio::spawn(async move { haat_http::serve(listener, router, &options, stop).await });
+    let http = tokio::spawn(async move { haat_http::serve(listener, api, &options, stop).await });
     tracing::info!(%address, database = store.backend(), data = %data.path().display(), open_for_writing = open, "serving");
     announce(session.output, address, demo, store, &index).await;
     drop(index);

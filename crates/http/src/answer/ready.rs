@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::coding::{Coding, WORTHWHILE};
 use super::{HAAT_INDEX, JSON, NO_STORE};
-use crate::extract::precondition::Tags;
+use crate::extract::precondition::{self, Tags};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
@@ -144,19 +144,13 @@ pub(crate) struct Document {
 
 impl Ready {
     /// The answer to one who asked, or 304 when it has it already.
-    pub fn respond(&self, asked: &HeaderMap, known: Option<&Tags>, document: &Document) -> Response {
+    pub fn respond(&self, asked: &HeaderMap, document: &Document) -> Response {
         let variant = self.variant(Coding::wanted(asked));
-        let has_it = match known {
-            None => false,
-            Some(Tags::Any) => true,
-            // Weak comparison (RFC 9110 §13.1.2): `W/` makes no difference.
-            Some(Tags::These(tags)) => {
-                tags.iter().any(|tag| tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == variant.etag.as_bytes())
-            }
-        };
+        let has_it = is_known(asked, &variant.etag);
         let mut response = Response::new(if has_it { Body::empty() } else { Body::from(variant.body.clone()) });
         let headers = response.headers_mut();
-        headers.reserve(16);
+        // With those that are added on the way out.
+        headers.reserve(24);
         headers.insert(header::ETAG, variant.etag.clone());
         headers.insert(header::CACHE_CONTROL, document.cache_control.clone());
         headers.insert(header::VARY, ACCEPT_ENCODING);
@@ -172,18 +166,35 @@ impl Ready {
     }
 }
 
+/// Whether who asks has the answer of this entity tag already (`If-None-Match`).
+fn is_known(asked: &HeaderMap, etag: &HeaderValue) -> bool {
+    match asked.get(header::IF_NONE_MATCH) {
+        None => return false,
+        // Nearly always it is the one tag that was sent before.
+        Some(value) if value == etag => return true,
+        Some(_) => {}
+    }
+    match precondition::known(asked) {
+        None => false,
+        Some(Tags::Any) => true,
+        // Weak comparison (RFC 9110 §13.1.2): `W/` makes no difference.
+        Some(Tags::These(tags)) => {
+            tags.iter().any(|tag| tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes())
+        }
+    }
+}
+
 /// The answer that was found, to one who asked.
 pub(crate) fn respond(
     found: &Found<Ready>,
     asked: &HeaderMap,
-    known: Option<&Tags>,
     cache_control: &HeaderValue,
     now: Timestamp,
 ) -> Response {
     let kept = &*found.answer.0;
     // An incomplete answer must not outlive the gap that it was read from.
     let cache_control = if kept.complete { cache_control.clone() } else { NO_STORE };
-    let mut response = found.answer.respond(asked, known, &Document { media_type: JSON, cache_control });
+    let mut response = found.answer.respond(asked, &Document { media_type: JSON, cache_control });
     let headers = response.headers_mut();
     headers.insert(header::AGE, age(kept.made_at, now));
     headers.insert(CACHE_STATUS, status(found));
@@ -222,11 +233,11 @@ mod tests {
     }
 
     fn ask(accept: &'static str, known: Option<&HeaderValue>) -> Response {
-        let asked = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(accept))]);
-        let known = known.map(|tag| Tags::These(vec![tag.to_str().unwrap().to_owned()]));
+        let mut asked = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(accept))]);
+        asked.extend(known.map(|tag| (header::IF_NONE_MATCH, tag.clone())));
         let found = Found { answer: ready(None), layer: Layer::Memory, stale: Duration::ZERO };
         let now = Timestamp::from_millis(8_900);
-        respond(&found, &asked, known.as_ref(), &HeaderValue::from_static("no-cache"), now)
+        respond(&found, &asked, &HeaderValue::from_static("no-cache"), now)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One structured line per request: method, route, status, latency, bytes, id. Never bodies, tokens or query values.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use axum::response::Response;
@@ -12,46 +13,48 @@ use crate::problem::Code;
 
 /// The log of one request. Dropped before [`Self::end`] it notes that the client went away.
 pub(crate) struct AccessLog {
-    span: Span,
+    id: RequestId,
+    method: Method,
+    route: Cow<'static, str>,
     started: Instant,
     ended: bool,
 }
 
 impl AccessLog {
-    /// Opens the span that every line about the request is in. `route` is the pattern that matched, not the path:
-    /// a handful of values to count by, and no product's name among them.
-    pub fn begin(id: &RequestId, method: &Method, route: &str) -> Self {
-        let span = tracing::info_span!("request", request_id = id.as_str(), method = method.as_str(), route);
-        Self { span, started: Instant::now(), ended: false }
+    /// `route` is the pattern that matched, not the path: a handful of values to count by, and no product's name among
+    /// them.
+    pub fn begin(id: RequestId, method: &Method, route: Cow<'static, str>) -> Self {
+        Self { id, method: method.clone(), route, started: Instant::now(), ended: false }
     }
 
-    /// The request's span.
+    /// The span that every line of those who work on the request is in.
     pub fn span(&self) -> Span {
-        self.span.clone()
+        let (id, method) = (self.id.as_str(), self.method.as_str());
+        tracing::info_span!("request", request_id = id, method, route = &*self.route)
     }
 
     /// Notes why a problem was answered, which the client is not told.
     pub fn cause(&self, code: Code, cause: &str) {
-        let _in = self.span.enter();
+        let (request_id, code_name) = (self.id.as_str(), code.name());
         if code.status().is_server_error() {
-            tracing::error!(code = code.name(), cause, "request failed");
+            tracing::error!(request_id, code = code_name, cause, "request failed");
         } else {
-            tracing::debug!(code = code.name(), cause, "request refused");
+            tracing::debug!(request_id, code = code_name, cause, "request refused");
         }
     }
 
     /// Writes the line.
     pub fn end(mut self, response: &Response) {
         self.ended = true;
+        let (request_id, method, route) = (self.id.as_str(), self.method.as_str(), &*self.route);
         let status = response.status().as_u16();
         let latency_us = self.latency_us();
         // Unknown for streams.
         let bytes = response.body().size_hint().exact();
-        let _in = self.span.enter();
         if response.status().is_server_error() {
-            tracing::warn!(target: "haat::access", status, latency_us, bytes, "answered");
+            tracing::warn!(target: "haat::access", request_id, method, route, status, latency_us, bytes, "answered");
         } else {
-            tracing::info!(target: "haat::access", status, latency_us, bytes, "answered");
+            tracing::info!(target: "haat::access", request_id, method, route, status, latency_us, bytes, "answered");
         }
     }
 
@@ -63,8 +66,9 @@ impl AccessLog {
 impl Drop for AccessLog {
     fn drop(&mut self) {
         if !self.ended {
-            let _in = self.span.enter();
-            tracing::info!(target: "haat::access", latency_us = self.latency_us(), "client went away");
+            let (request_id, method, route) = (self.id.as_str(), self.method.as_str(), &*self.route);
+            let latency_us = self.latency_us();
+            tracing::info!(target: "haat::access", request_id, method, route, latency_us, "client went away");
         }
     }
 }

@@ -1,14 +1,12 @@
 //! What a request's head may be. The server loop reads heads somewhat beyond these limits, so that it is this check
 //! that refuses, with a problem, and not the protocol library with an empty body.
 
-use axum::extract::Request;
-
 use crate::options::HttpOptions;
 use crate::problem::{Code, Problem};
 use crate::state::Hostless;
 
 /// Refuses a head that is too large, or that says not exactly once whom it is for.
-pub(crate) fn check(request: &Request, options: &HttpOptions) -> Result<(), Problem> {
+pub(crate) fn check<B>(request: &http::Request<B>, options: &HttpOptions) -> Result<(), Problem> {
     if request.extensions().get::<Hostless>().is_some() {
         return Err(Problem::new(Code::InvalidRequest, "The request must have exactly one Host header field."));
     }
@@ -28,6 +26,7 @@ pub(crate) fn check(request: &Request, options: &HttpOptions) -> Result<(), Prob
 mod tests {
     use super::*;
     use axum::body::Body;
+    use axum::extract::Request;
 
     fn refused(uri: String, headers: usize) -> Option<Code> {
         let mut request = Request::builder().uri(uri);

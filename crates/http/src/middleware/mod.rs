@@ -9,51 +9,103 @@ mod request_id;
 mod security;
 pub(crate) mod timeout;
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use haat_limits::{Decision, Group};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use tracing::Instrument;
 
+use crate::answer::ready::respond;
 use crate::problem::{PROBLEM_JSON, Problem};
-use crate::state::SharedApp;
+use crate::state::{App, Peer, SharedApp};
 use access_log::AccessLog;
 use request_id::RequestId;
 
 /// Id, log, limits, rates, panics, problems and headers, in this order from the outside in.
 pub(crate) async fn outer(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
-    let id = RequestId::of(request.headers(), &*app.services.ids);
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let log = AccessLog::begin(&id, &method, route.as_ref().map_or("none", MatchedPath::as_str));
-    let docs = request.uri().path().starts_with("/docs");
+    let mut around =
+        Around::begin(&app, &request, route.as_ref().map_or("none".into(), |route| route.as_str().to_owned().into()));
     let unread = may_stay_unread(&request);
-    let mut decision = None;
     let answered = match limits::check(&request, &app.options) {
         Ok(()) => {
-            if let Some((caller, group)) = rate::asked(&app, &request, route.as_ref()) {
-                decision = Some(app.services.limiter.charge(&caller, group).await);
-            }
-            match decision.as_ref().and_then(rate::refusal) {
+            let group = route.and_then(|route| rate::group_of(&method, route.as_str(), request.uri().query()));
+            let peer = request.extensions().get::<Peer>().copied();
+            match around.refused(group, request.headers(), peer).await {
                 Some(refusal) => refusal.into_response(),
-                None => panic::caught(next.run(request)).instrument(log.span()).await,
+                None => panic::caught(next.run(request)).instrument(around.log.span()).await,
             }
         }
         Err(problem) => problem.into_response(),
     };
-    let mut response = finish(answered, &method, &app.options.errors_url, &id, &log);
-    security::protect(response.headers_mut(), docs);
-    if let Some(decision) = &decision {
-        rate::tell(response.headers_mut(), decision);
-    }
+    let mut response = around.end(answered);
     if unread && (response.status().is_client_error() || response.status().is_server_error()) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    id.name(response.headers_mut());
-    log.end(&response);
     response
+}
+
+/// The answer that is at hand, with all that is around an answer; `None` when the request has to go through the router.
+pub(crate) async fn at_hand<B>(app: &SharedApp, request: &http::Request<B>, peer: Peer) -> Option<Response> {
+    if request.method() != Method::GET || limits::check(request, &app.options).is_err() {
+        return None;
+    }
+    let (address, found) = app.pages.at_hand(request.uri(), request.headers())?;
+    let mut around = Around::begin(app, request, address.route.into());
+    let answered = match around.refused(address.group, request.headers(), Some(peer)).await {
+        Some(refusal) => refusal.into_response(),
+        None => respond(&found, request.headers(), &app.cache_control, app.services.clock.now()),
+    };
+    Some(around.end(answered))
+}
+
+/// What is around every answer, wherever it comes from.
+struct Around<'a> {
+    app: &'a App,
+    id: RequestId,
+    log: AccessLog,
+    method: Method,
+    docs: bool,
+    decision: Option<Decision>,
+}
+
+impl<'a> Around<'a> {
+    fn begin<B>(app: &'a App, request: &http::Request<B>, route: Cow<'static, str>) -> Self {
+        let id = RequestId::of(request.headers(), &*app.services.ids);
+        let log = AccessLog::begin(id.clone(), request.method(), route);
+        let docs = request.uri().path().starts_with("/docs");
+        Self { app, id, log, method: request.method().clone(), docs, decision: None }
+    }
+
+    /// Charges the request to the policies of its group; gives the refusal when they refuse it.
+    async fn refused(&mut self, group: Option<Group>, headers: &HeaderMap, peer: Option<Peer>) -> Option<Problem> {
+        let limiter = &self.app.services.limiter;
+        let group = group.filter(|_| !limiter.policies().is_empty())?;
+        let decision = limiter.charge(&rate::caller(self.app, headers, peer), group).await;
+        let refusal = rate::refusal(&decision);
+        self.decision = Some(decision);
+        refusal
+    }
+
+    /// Finishes the answer and writes its line into the log.
+    fn end(self, answered: Response) -> Response {
+        let Self { app, id, log, method, docs, decision } = self;
+        let mut response = finish(answered, &method, &app.options.errors_url, &id, &log);
+        let headers = response.headers_mut();
+        security::protect(headers, docs);
+        if let Some(decision) = &decision {
+            rate::tell(headers, decision);
+        }
+        id.name(headers);
+        log.end(&response);
+        response
+    }
 }
 
 /// Bodies up to this size are read even where nobody wants them.

@@ -1,9 +1,10 @@
 //! Rate limits: every request of a limited route is charged to the policies that cover it, before anything is read of its
 //! body, and every answer says how the caller stands (draft-ietf-httpapi-ratelimit-headers-10).
 
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 
-use axum::extract::{MatchedPath, Request};
+use bytes::BytesMut;
 use haat_limits::{Caller, Decision, Group, Standing};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
@@ -21,17 +22,8 @@ const OLDER: [HeaderName; 3] = [
 ];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Who asks for what; `None` when the route is not limited or nobody limits anything.
-pub(super) fn asked(app: &App, request: &Request, route: Option<&MatchedPath>) -> Option<(Caller, Group)> {
-    if app.services.limiter.policies().is_empty() {
-        return None;
-    }
-    let group = group_of(request.method(), route?.as_str(), request.uri().query())?;
-    Some((caller(app, request.headers(), request.extensions().get::<Peer>()), group))
-}
-
 /// Who asks: the client by its credentials, and the address behind trusted proxies.
-pub(crate) fn caller(app: &App, headers: &HeaderMap, peer: Option<&Peer>) -> Caller {
+pub(crate) fn caller(app: &App, headers: &HeaderMap, peer: Option<Peer>) -> Caller {
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let forwarded = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
     let forwarded: Vec<&str> = forwarded.collect();
@@ -40,7 +32,7 @@ pub(crate) fn caller(app: &App, headers: &HeaderMap, peer: Option<&Peer>) -> Cal
 }
 
 /// The group of a route; `None` for what is not limited: health, documents, and the limits themselves.
-fn group_of(method: &Method, route: &str, query: Option<&str>) -> Option<Group> {
+pub(crate) fn group_of(method: &Method, route: &str, query: Option<&str>) -> Option<Group> {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     Some(match route {
         "/v1/products" if reads && searches(query) => Group::Search,
@@ -71,22 +63,33 @@ pub(super) fn refusal(decision: &Decision) -> Option<Problem> {
 
 /// Says how the caller stands.
 pub(super) fn tell(headers: &mut HeaderMap, decision: &Decision) {
-    let mut put = |name: HeaderName, text: String| {
-        // Names of policies are letters, digits, - and _.
-        if let Ok(value) = HeaderValue::from_str(&text) {
+    let Some(tightest) = decision.standings.iter().min_by_key(|s| (!s.violated, s.left)) else { return };
+    let mut buffer = BytesMut::with_capacity(64 + 96 * decision.standings.len());
+    let mut put = |name: HeaderName, write: &dyn Fn(&mut BytesMut) -> fmt::Result| {
+        // Writing to memory does not fail, and names of policies are letters, digits, - and _.
+        if write(&mut buffer).is_ok()
+            && let Ok(value) = HeaderValue::from_maybe_shared(buffer.split().freeze())
+        {
             headers.insert(name, value);
         }
     };
-    let Some(tightest) = decision.standings.iter().min_by_key(|s| (!s.violated, s.left)) else { return };
-    let each = |line: &dyn Fn(&Standing) -> String| decision.standings.iter().map(line).collect::<Vec<_>>().join(", ");
-    let policy =
-        |s: &Standing| format!("\"{}\";q={};w={}", s.policy.name, s.policy.quota.units, s.policy.window_secs());
-    put(POLICY, each(&policy));
-    put(STANDING, each(&|s: &Standing| format!("\"{}\";r={};t={}", s.policy.name, s.left, seconds(s.reset))));
+    let each = |line: fn(&mut BytesMut, &Standing) -> fmt::Result| {
+        move |out: &mut BytesMut| {
+            decision.standings.iter().enumerate().try_for_each(|(i, standing)| {
+                out.write_str(if i > 0 { ", " } else { "" })?;
+                line(out, standing)
+            })
+        }
+    };
+    put(
+        POLICY,
+        &each(|out, s| write!(out, "\"{}\";q={};w={}", s.policy.name, s.policy.quota.units, s.policy.window_secs())),
+    );
+    put(STANDING, &each(|out, s| write!(out, "\"{}\";r={};t={}", s.policy.name, s.left, seconds(s.reset))));
     let [limit, remaining, reset] = OLDER;
-    put(limit, tightest.policy.quota.units.to_string());
-    put(remaining, tightest.left.to_string());
-    put(reset, seconds(tightest.reset).to_string());
+    headers.insert(limit, HeaderValue::from(tightest.policy.quota.units));
+    headers.insert(remaining, HeaderValue::from(tightest.left));
+    headers.insert(reset, HeaderValue::from(seconds(tightest.reset)));
 }
 
 /// Whole seconds, rounded up: nobody is told to come too early.
@@ -136,7 +139,8 @@ mod tests {
 
     #[test]
     fn every_policy_is_told_in_whole_seconds_and_the_tightest_to_older_clients() {
-        let decision = Decision { standings: vec![standing("burst", 50, 29_100, false), standing("day", 7, 1, false)] };
+        let decision =
+            Decision { standings: [standing("burst", 50, 29_100, false), standing("day", 7, 1, false)].into() };
         let mut headers = HeaderMap::new();
         tell(&mut headers, &decision);
         assert_eq!(headers[POLICY], "\"burst\";q=100;w=60, \"day\";q=100;w=60");
@@ -148,7 +152,7 @@ mod tests {
     #[test]
     fn a_refusal_says_which_policy_and_when_to_come_again() {
         let decision =
-            Decision { standings: vec![standing("burst", 0, 2_300, true), standing("day", 7, 90_000, false)] };
+            Decision { standings: [standing("burst", 0, 2_300, true), standing("day", 7, 90_000, false)].into() };
         let problem = refusal(&decision).unwrap();
         let body: serde_json::Value = serde_json::from_slice(&problem.render("/docs/errors", "1")).unwrap();
         assert_eq!(body["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");

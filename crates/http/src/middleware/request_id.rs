@@ -3,6 +3,7 @@
 
 use haat_catalog::Ids;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_LENGTH: usize = 128;
@@ -21,9 +22,10 @@ impl RequestId {
     }
 
     fn drawn(ids: &dyn Ids) -> Self {
-        let text = ids.next_id().to_string();
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let text = Uuid::from_bytes(*ids.next_id().as_bytes()).hyphenated().encode_lower(&mut text);
         // A UUID's text is always a header value.
-        Self(HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")))
+        Self(HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown")))
     }
 
     /// Its text.

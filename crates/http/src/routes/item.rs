@@ -20,11 +20,13 @@ use crate::pages::{Asked, of_index};
 use crate::problem::{Code, Problem};
 use crate::state::{App, SharedApp};
 
+const PATH: &str = "/v1/products/{key}";
+
 /// Read one product
 ///
 /// By id or by sku. A segment that is a UUID is first taken for an id.
 #[utoipa::path(
-    get, path = "/v1/products/{key}", operation_id = "getProduct", tag = "products",
+    get, path = PATH, operation_id = "getProduct", tag = "products",
     params(
         ("key" = inline(schema::Key), Path, description = "The product's id or sku"),
         ReadHeaders,
@@ -49,6 +51,7 @@ pub(crate) async fn get(
     // What was written here is answered from the database until the index, which says what is out of date, knows of it.
     let at_least = app.pages.written(&key);
     let question = Question::new(format!("product {key}"));
+    app.pages.remember(&asked, &question, PATH, Some(&key));
     let compute = {
         let (app, key) = (Arc::clone(&app), key.clone());
         move || async move { read(&app, &key).await }

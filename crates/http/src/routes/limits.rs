@@ -53,7 +53,7 @@ pub(crate) async fn get(
     peer: Option<Extension<Peer>>,
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
-    let caller = rate::caller(&app, &headers, peer.as_deref());
+    let caller = rate::caller(&app, &headers, peer.map(|Extension(peer)| peer));
     let standings = app.services.limiter.look(&caller).await;
     let body = serde_json::to_vec(&Limits { limits: standings.iter().map(limit).collect() });
     // Numbers and texts always serialise.

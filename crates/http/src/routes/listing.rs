@@ -46,16 +46,13 @@ const FAR_AHEAD: u64 = 1_000_000;
     )
 )]
 pub(crate) async fn list(State(app): State<SharedApp>, asked: Asked) -> Result<Response, Problem> {
-    if let Some(found) = app.pages.at_hand(&asked) {
-        return Ok(asked.respond(&app, &found));
-    }
     let parameters = Parameters::decode(asked.query())?;
     let query = Arc::new(Query::parse(parameters.for_listing())?);
     refuse_unreachable(query.min_seq, app.services.index.status())?;
     let question = Question::new(format!("list {}", query.canonical()));
     let at_least = query.min_seq.map_or(0, |seq| seq.0);
     if at_least == 0 {
-        app.pages.remember(&asked, &question);
+        app.pages.remember(&asked, &question, PATH, None);
     }
     let compute = {
         let app = Arc::clone(&app);

@@ -21,6 +21,7 @@ use crate::state::{App, SharedApp};
 /// The members of a suggested product: enough to show it in a list and to go to it.
 pub(crate) const MEMBERS: &[&str] = &["id", "sku", "name", "brand", "category", "price", "images"];
 
+const PATH: &str = "/v1/suggest";
 const DEFAULT_LIMIT: u64 = 5;
 pub(crate) const MAX_LIMIT: u64 = 20;
 
@@ -29,7 +30,7 @@ pub(crate) const MAX_LIMIT: u64 = 20;
 /// Products, category paths and brands that begin with or resemble what has been typed. An empty text has no
 /// completions.
 #[utoipa::path(
-    get, path = "/v1/suggest", operation_id = "suggest", tag = "products",
+    get, path = PATH, operation_id = "suggest", tag = "products",
     params(SuggestParameters, ReadHeaders),
     responses(
         (status = 200, description = "Completions, best first.", body = schema::Suggestions, headers(
@@ -43,16 +44,13 @@ pub(crate) const MAX_LIMIT: u64 = 20;
     )
 )]
 pub(crate) async fn suggest(State(app): State<SharedApp>, asked: Asked) -> Result<Response, Problem> {
-    if let Some(found) = app.pages.at_hand(&asked) {
-        return Ok(asked.respond(&app, &found));
-    }
     let query = read(&Parameters::decode(asked.query())?)?;
     let question = match &query {
         Some(SuggestQuery { text, limit }) => format!("suggest {limit} {text}"),
         None => "suggest".to_owned(),
     };
     let question = Question::new(question);
-    app.pages.remember(&asked, &question);
+    app.pages.remember(&asked, &question, PATH, None);
     let compute = {
         let app = Arc::clone(&app);
         move || async move { find(&app, query).await }

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{convert::Infallible, pin::Pin};
 
-use axum::Router;
 use axum::body::Body;
 use http::{Request, Response, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -18,16 +17,18 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use super::activity::{Activity, Busy};
 use super::bare::BareAnswers;
 use super::socket::Socket;
+use crate::api::Api;
 use crate::options::HttpOptions;
 use crate::state::{Draining, Hostless, Peer};
 
 /// The largest head that is read at all. Beyond it the protocol library refuses; below it our own limits do.
 const MAX_HEAD: usize = 64 * 1024;
+/// So many header fields the protocol library reads without allocating for them; it refuses more unless told otherwise.
+const FREE_HEADERS: usize = 100;
 /// How many streams a client may have open on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
 /// What is buffered of an answer on one HTTP/2 stream.
@@ -39,7 +40,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What all connections share.
 pub(super) struct Served {
-    router: Router,
+    api: Api,
     builder: Builder<TokioExecutor>,
     bare: Arc<BareAnswers>,
     idle: Duration,
@@ -48,15 +49,16 @@ pub(super) struct Served {
 }
 
 impl Served {
-    pub fn new(router: Router, options: &HttpOptions, shutdown: CancellationToken, abort: CancellationToken) -> Self {
+    pub fn new(api: Api, options: &HttpOptions, shutdown: CancellationToken, abort: CancellationToken) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(options.header_read_timeout)
-            // Somewhat more than we accept, so that it is our limit that refuses, with a problem.
-            .max_headers(options.max_headers.saturating_mul(2).saturating_add(16))
             .max_buf_size(MAX_HEAD);
+        if options.max_headers > FREE_HEADERS {
+            builder.http1().max_headers(options.max_headers);
+        }
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -66,20 +68,18 @@ impl Served {
             .keep_alive_interval(PING.0)
             .keep_alive_timeout(PING.1);
         let bare = Arc::new(BareAnswers::new(options.errors_url.clone()));
-        Self { router, builder, bare, idle: options.header_read_timeout, shutdown, abort }
+        Self { api, builder, bare, idle: options.header_read_timeout, shutdown, abort }
     }
 
     /// Serves a connection until either side ends it, it stands idle for too long, or the server drains.
-    pub async fn run(&self, stream: TcpStream) {
+    pub async fn run(self: &Arc<Self>, stream: TcpStream) {
         let stream = Arc::new(stream);
         let activity = Arc::new(Activity::default());
         let socket = TokioIo::new(Socket::new(Arc::clone(&stream), Arc::clone(&self.bare), Arc::clone(&activity)));
-        let (router, shutdown, busy) = (self.router.clone(), self.shutdown.clone(), Arc::clone(&activity));
+        let (served, busy) = (Arc::clone(self), Arc::clone(&activity));
         // A connection that ended already has none; nobody will read the answer then.
         let peer = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
-        let service = service_fn(move |request| {
-            answer(router.clone(), Draining(shutdown.clone()), Peer(peer), request, busy.clone())
-        });
+        let service = service_fn(move |request| answer(Arc::clone(&served), Peer(peer), request, busy.clone()));
         let mut refused = false;
         {
             let mut connection = pin!(self.builder.serve_connection(socket, service));
@@ -122,20 +122,24 @@ impl Served {
 }
 
 async fn answer(
-    router: Router,
-    draining: Draining,
+    served: Arc<Served>,
     peer: Peer,
     mut request: Request<Incoming>,
     activity: Arc<Activity>,
 ) -> Result<Response<Tracked>, Infallible> {
     let busy = Busy::begin(activity);
-    request.extensions_mut().insert(draining);
-    request.extensions_mut().insert(peer);
-    if request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1 {
+    let hostless = request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1;
+    let bare = !hostless && request.body().is_end_stream();
+    if bare && let Some(response) = served.api.at_hand(&request, peer).await {
+        return Ok(response.map(|body| Tracked { body, _busy: busy }));
+    }
+    if hostless {
         request.extensions_mut().insert(Hostless);
     }
+    request.extensions_mut().insert(Draining(served.shutdown.clone()));
+    request.extensions_mut().insert(peer);
     let request = request.map(|body| Body::new(Inbound { body, ended: false, activity: busy.activity() }));
-    let response = router.oneshot(request).await?;
+    let response = served.api.route(request).await?;
     Ok(response.map(|body| Tracked { body, _busy: busy }))
 }
 
