@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
 use tower::ServiceExt;
 
 use crate::middleware;
@@ -32,8 +33,8 @@ impl Api {
     }
 
     /// The answer that is kept ready for a request, if there is one.
-    pub(crate) async fn at_hand<B>(&self, request: &http::Request<B>, peer: Peer) -> Option<Response> {
-        middleware::at_hand(self.app.as_ref()?, request, peer).await
+    pub(crate) fn at_hand<B>(&self, request: &http::Request<B>, peer: Peer) -> Option<http::Response<Bytes>> {
+        middleware::at_hand(self.app.as_ref()?, request, peer)
     }
 
     /// The answer of the router.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::Response;
 use bytes::Bytes;
@@ -173,12 +174,12 @@ impl Asked {
 
     /// The response to this request that is a document of the program's own.
     pub fn respond_with(&self, ready: &Ready, document: &Document) -> Response {
-        ready.respond(&self.headers, document)
+        ready.respond(&self.headers, document).map(Body::from)
     }
 
     /// The response to this request.
     pub fn respond(&self, app: &App, found: &Found<Ready>) -> Response {
-        respond(found, &self.headers, &app.cache_control, app.services.clock.now())
+        respond(found, &self.headers, &app.cache_control, app.services.clock.now()).map(Body::from)
     }
 }
 

@@ -17,6 +17,7 @@
 mod activity;
 mod bare;
 mod connection;
+mod express;
 mod socket;
 
 use std::io;

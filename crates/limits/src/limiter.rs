@@ -134,10 +134,22 @@ impl Limiter {
         on_trial.map(|(policy, count)| (policy, count.load(Ordering::Relaxed)))
     }
 
+    /// As [`Self::charge`], if it can be told without asking anybody and nobody refuses.
+    pub fn charge_now(&self, caller: &Caller, group: Group) -> Option<Decision> {
+        if self.is_free(caller) {
+            return Some(Decision::default());
+        }
+        self.at_once(&self.claims(caller, |policy| policy.covers(group), |policy| policy.cost(group)))
+    }
+
+    fn is_free(&self, caller: &Caller) -> bool {
+        self.policies.is_empty() || self.allowed.iter().any(|network| network.contains(&caller.address))
+    }
+
     /// Checks a request against all policies that cover it, and charges it to all of them or, when one refuses it, to
     /// none.
     pub async fn charge(&self, caller: &Caller, group: Group) -> Decision {
-        if self.policies.is_empty() || self.allowed.iter().any(|network| network.contains(&caller.address)) {
+        if self.is_free(caller) {
             return Decision::default();
         }
         let claims = self.claims(caller, |policy| policy.covers(group), |policy| policy.cost(group));

@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::body::Body;
-use axum::response::Response;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use haat_cache::answers::{Answer, Found, Layer};
 use haat_catalog::Timestamp;
@@ -144,10 +142,10 @@ pub(crate) struct Document {
 
 impl Ready {
     /// The answer to one who asked, or 304 when it has it already.
-    pub fn respond(&self, asked: &HeaderMap, document: &Document) -> Response {
+    pub fn respond(&self, asked: &HeaderMap, document: &Document) -> http::Response<Bytes> {
         let variant = self.variant(Coding::wanted(asked));
         let has_it = is_known(asked, &variant.etag);
-        let mut response = Response::new(if has_it { Body::empty() } else { Body::from(variant.body.clone()) });
+        let mut response = http::Response::new(if has_it { Bytes::new() } else { variant.body.clone() });
         let headers = response.headers_mut();
         // With those that are added on the way out.
         headers.reserve(24);
@@ -190,7 +188,7 @@ pub(crate) fn respond(
     asked: &HeaderMap,
     cache_control: &HeaderValue,
     now: Timestamp,
-) -> Response {
+) -> http::Response<Bytes> {
     let kept = &*found.answer.0;
     // An incomplete answer must not outlive the gap that it was read from.
     let cache_control = if kept.complete { cache_control.clone() } else { NO_STORE };
@@ -232,7 +230,7 @@ mod tests {
         Ready::new(7, Timestamp::from_millis(5_000), true, link.map(HeaderValue::from_static), body)
     }
 
-    fn ask(accept: &'static str, known: Option<&HeaderValue>) -> Response {
+    fn ask(accept: &'static str, known: Option<&HeaderValue>) -> http::Response<Bytes> {
         let mut asked = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(accept))]);
         asked.extend(known.map(|tag| (header::IF_NONE_MATCH, tag.clone())));
         let found = Found { answer: ready(None), layer: Layer::Memory, stale: Duration::ZERO };

@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use axum::response::Response;
-use http::Method;
-use http_body::Body as _;
+use http::{Method, StatusCode};
 use tracing::Span;
 
 use super::request_id::RequestId;
@@ -44,18 +42,21 @@ impl AccessLog {
     }
 
     /// Writes the line.
-    pub fn end(mut self, response: &Response) {
+    pub fn end(mut self, status: StatusCode, bytes: Option<u64>) {
         self.ended = true;
         let (request_id, method, route) = (self.id.as_str(), self.method.as_str(), &*self.route);
-        let status = response.status().as_u16();
+        let (status, failed) = (status.as_u16(), status.is_server_error());
         let latency_us = self.latency_us();
-        // Unknown for streams.
-        let bytes = response.body().size_hint().exact();
-        if response.status().is_server_error() {
+        if failed {
             tracing::warn!(target: "haat::access", request_id, method, route, status, latency_us, bytes, "answered");
         } else {
             tracing::info!(target: "haat::access", request_id, method, route, status, latency_us, bytes, "answered");
         }
+    }
+
+    /// Leaves the line to somebody else.
+    pub fn say_nothing(mut self) {
+        self.ended = true;
     }
 
     fn latency_us(&self) -> u64 {

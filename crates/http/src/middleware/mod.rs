@@ -15,6 +15,7 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use haat_limits::{Decision, Group};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
@@ -44,25 +45,34 @@ pub(crate) async fn outer(State(app): State<SharedApp>, request: Request, next: 
         }
         Err(problem) => problem.into_response(),
     };
-    let mut response = around.end(answered);
+    let answered = finish(answered, &method, &app.options.errors_url, &around.id, &around.log);
+    let bytes = answered.body().size_hint().exact();
+    let mut response = around.end(answered, bytes);
     if unread && (response.status().is_client_error() || response.status().is_server_error()) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-/// The answer that is at hand, with all that is around an answer; `None` when the request has to go through the router.
-pub(crate) async fn at_hand<B>(app: &SharedApp, request: &http::Request<B>, peer: Peer) -> Option<Response> {
+/// The answer that is at hand, with all that is around an answer; `None` when the request has to go through the router,
+/// be it to be refused.
+pub(crate) fn at_hand<B>(app: &App, request: &http::Request<B>, peer: Peer) -> Option<http::Response<Bytes>> {
     if request.method() != Method::GET || limits::check(request, &app.options).is_err() {
         return None;
     }
     let (address, found) = app.pages.at_hand(request.uri(), request.headers())?;
     let mut around = Around::begin(app, request, address.route.into());
-    let answered = match around.refused(address.group, request.headers(), Some(peer)).await {
-        Some(refusal) => refusal.into_response(),
-        None => respond(&found, request.headers(), &app.cache_control, app.services.clock.now()),
-    };
-    Some(around.end(answered))
+    if let Some(group) = around.limited(address.group) {
+        let caller = rate::caller(app, request.headers(), Some(peer));
+        let Some(decision) = app.services.limiter.charge_now(&caller, group) else {
+            around.log.say_nothing();
+            return None;
+        };
+        around.decision = Some(decision);
+    }
+    let response = respond(&found, request.headers(), &app.cache_control, app.services.clock.now());
+    let bytes = u64::try_from(response.body().len()).ok();
+    Some(around.end(response, bytes))
 }
 
 /// What is around every answer, wherever it comes from.
@@ -70,7 +80,6 @@ struct Around<'a> {
     app: &'a App,
     id: RequestId,
     log: AccessLog,
-    method: Method,
     docs: bool,
     decision: Option<Decision>,
 }
@@ -80,30 +89,33 @@ impl<'a> Around<'a> {
         let id = RequestId::of(request.headers(), &*app.services.ids);
         let log = AccessLog::begin(id.clone(), request.method(), route);
         let docs = request.uri().path().starts_with("/docs");
-        Self { app, id, log, method: request.method().clone(), docs, decision: None }
+        Self { app, id, log, docs, decision: None }
+    }
+
+    /// The group to charge the request to, if anybody limits anything.
+    fn limited(&self, group: Option<Group>) -> Option<Group> {
+        group.filter(|_| !self.app.services.limiter.policies().is_empty())
     }
 
     /// Charges the request to the policies of its group; gives the refusal when they refuse it.
     async fn refused(&mut self, group: Option<Group>, headers: &HeaderMap, peer: Option<Peer>) -> Option<Problem> {
-        let limiter = &self.app.services.limiter;
-        let group = group.filter(|_| !limiter.policies().is_empty())?;
-        let decision = limiter.charge(&rate::caller(self.app, headers, peer), group).await;
+        let group = self.limited(group)?;
+        let decision = self.app.services.limiter.charge(&rate::caller(self.app, headers, peer), group).await;
         let refusal = rate::refusal(&decision);
         self.decision = Some(decision);
         refusal
     }
 
-    /// Finishes the answer and writes its line into the log.
-    fn end(self, answered: Response) -> Response {
-        let Self { app, id, log, method, docs, decision } = self;
-        let mut response = finish(answered, &method, &app.options.errors_url, &id, &log);
+    /// Adds what every answer says and writes its line into the log. `bytes` are those of the body, unknown for streams.
+    fn end<B>(self, mut response: http::Response<B>, bytes: Option<u64>) -> http::Response<B> {
+        let Self { id, log, docs, decision, .. } = self;
         let headers = response.headers_mut();
         security::protect(headers, docs);
         if let Some(decision) = &decision {
             rate::tell(headers, decision);
         }
         id.name(headers);
-        log.end(&response);
+        log.end(response.status(), bytes);
         response
     }
 }

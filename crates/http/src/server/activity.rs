@@ -14,6 +14,10 @@ pub(super) struct Activity(Mutex<Going>);
 
 struct Going {
     requests: usize,
+    /// How many requests there have been.
+    begun: u64,
+    /// Whether an answer that the protocol library knows nothing of waits for the client to take it.
+    held: bool,
     /// Whether a body was given up before its end.
     unread: bool,
     /// Whether bytes wait for the client to take them. An answer leaves the handler long before it leaves the machine.
@@ -23,7 +27,7 @@ struct Going {
 
 impl Default for Going {
     fn default() -> Self {
-        Self { requests: 0, unread: false, unsent: false, last: Instant::now() }
+        Self { requests: 0, begun: 0, held: false, unread: false, unsent: false, last: Instant::now() }
     }
 }
 
@@ -34,6 +38,21 @@ impl Activity {
 
     pub fn is_idle(&self) -> bool {
         self.with(|going| going.requests == 0 && !going.unsent)
+    }
+
+    /// How many requests the protocol library has begun.
+    pub fn begun(&self) -> u64 {
+        self.with(|going| going.begun)
+    }
+
+    /// Whether the connection must not be told to end yet, for an answer of which the protocol library knows nothing.
+    pub fn is_held(&self) -> bool {
+        self.with(|going| going.held)
+    }
+
+    /// Sets whether it must not.
+    pub fn hold(&self, held: bool) {
+        self.with(|going| going.held = held);
     }
 
     pub fn left_unread(&self) -> bool {
@@ -71,7 +90,10 @@ pub(super) struct Busy(Arc<Activity>);
 
 impl Busy {
     pub fn begin(activity: Arc<Activity>) -> Self {
-        activity.with(|going| going.requests += 1);
+        activity.with(|going| {
+            going.requests += 1;
+            going.begun += 1;
+        });
         Self(activity)
     }
 

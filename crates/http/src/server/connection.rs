@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use std::{convert::Infallible, pin::Pin};
+use std::{convert::Infallible, future::poll_fn, pin::Pin};
 
 use axum::body::Body;
 use http::{Request, Response, Version, header};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, Busy};
 use super::bare::BareAnswers;
+use super::express::Express;
 use super::socket::Socket;
 use crate::api::Api;
 use crate::options::HttpOptions;
@@ -51,11 +52,8 @@ pub(super) struct Served {
 impl Served {
     pub fn new(api: Api, options: &HttpOptions, shutdown: CancellationToken, abort: CancellationToken) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(options.header_read_timeout)
-            .max_buf_size(MAX_HEAD);
+        // Heads that take too long are the connection loop's business, which knows of requests that the library does not.
+        builder.http1().header_read_timeout(None).max_buf_size(MAX_HEAD);
         if options.max_headers > FREE_HEADERS {
             builder.http1().max_headers(options.max_headers);
         }
@@ -75,19 +73,26 @@ impl Served {
     pub async fn run(self: &Arc<Self>, stream: TcpStream) {
         let stream = Arc::new(stream);
         let activity = Arc::new(Activity::default());
-        let socket = TokioIo::new(Socket::new(Arc::clone(&stream), Arc::clone(&self.bare), Arc::clone(&activity)));
         let (served, busy) = (Arc::clone(self), Arc::clone(&activity));
         // A connection that ended already has none; nobody will read the answer then.
         let peer = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+        let express = Express::new(self.api.clone(), Peer(peer));
+        let socket = Socket::new(Arc::clone(&stream), Arc::clone(&self.bare), Arc::clone(&activity), express);
+        let socket = TokioIo::new(socket);
         let service = service_fn(move |request| answer(Arc::clone(&served), Peer(peer), request, busy.clone()));
         let mut refused = false;
         {
             let mut connection = pin!(self.builder.serve_connection(socket, service));
             let mut ending: Option<Instant> = None;
             let mut draining = false;
+            let mut stopping = pin!(self.shutdown.cancelled());
             loop {
                 let wake = ending.unwrap_or_else(|| activity.idle_at(self.idle));
+                // Only once the connection has had its turn is it known whether an answer is still on its way.
+                let mut stop =
+                    poll_fn(|cx| if activity.is_held() { Poll::Pending } else { stopping.as_mut().poll(cx) });
                 tokio::select! {
+                    biased;
                     result = connection.as_mut() => {
                         if let Err(error) = result {
                             tracing::debug!(%error, "connection ended");
@@ -96,7 +101,7 @@ impl Served {
                         break;
                     }
                     () = self.abort.cancelled() => return,
-                    () = self.shutdown.cancelled(), if !draining => {
+                    () = &mut stop, if !draining => {
                         draining = true;
                         connection.as_mut().graceful_shutdown();
                     }
@@ -130,8 +135,8 @@ async fn answer(
     let busy = Busy::begin(activity);
     let hostless = request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1;
     let bare = !hostless && request.body().is_end_stream();
-    if bare && let Some(response) = served.api.at_hand(&request, peer).await {
-        return Ok(response.map(|body| Tracked { body, _busy: busy }));
+    if bare && let Some(response) = served.api.at_hand(&request, peer) {
+        return Ok(response.map(|body| Tracked { body: Body::from(body), _busy: busy }));
     }
     if hostless {
         request.extensions_mut().insert(Hostless);

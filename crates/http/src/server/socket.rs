@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
 use super::bare::BareAnswers;
+use super::express::Express;
 
 /// How long a client may leave an answer unread.
 pub(super) const STALL: Duration = Duration::from_secs(30);
@@ -27,6 +28,7 @@ pub(super) struct Socket {
     stream: Arc<TcpStream>,
     bare: Arc<BareAnswers>,
     activity: Arc<Activity>,
+    express: Express,
     /// Whether a whole line was read since something was last written: what is refused before that is a first line
     /// without an end.
     line_read: bool,
@@ -37,8 +39,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub fn new(stream: Arc<TcpStream>, bare: Arc<BareAnswers>, activity: Arc<Activity>) -> Self {
-        Self { stream, bare, activity, replaced: Vec::new(), line_read: false, stalled: None }
+    pub fn new(stream: Arc<TcpStream>, bare: Arc<BareAnswers>, activity: Arc<Activity>, express: Express) -> Self {
+        Self { stream, bare, activity, express, replaced: Vec::new(), line_read: false, stalled: None }
     }
 
     /// Writes by `attempt` once the stream can be written to; an error once it could not for [`STALL`].
@@ -67,6 +69,14 @@ impl Socket {
         }
     }
 
+    /// Writes what comes before anything else of the protocol library.
+    fn poll_before(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.express.has_answer() {
+            ready!(self.poll_answers(cx))?;
+        }
+        self.poll_replaced(cx)
+    }
+
     /// Writes what replaces an answer.
     fn poll_replaced(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.replaced.is_empty() {
@@ -80,26 +90,100 @@ impl Socket {
     }
 }
 
-impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
+/// Reads without waiting. What comes back smaller than there was room for was all there was: the next read need not ask
+/// the system to be told so.
+fn try_read(stream: &TcpStream, room: usize, read: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+    let mut result = None;
+    // An error of this kind is how the stream is told that it is empty.
+    let emptied = stream.try_io(Interest::READABLE, || {
+        let got = read()?;
+        result = Some(got);
+        if (1..room).contains(&got) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match (result, emptied) {
+        (Some(got), _) => Ok(got),
+        (None, Err(error)) => Err(error),
+        (None, Ok(())) => Ok(0),
+    }
+}
+
+impl Socket {
+    /// Reads by `attempt`, which is given the rest, once there is something to read.
+    fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut attempt: impl FnMut(&mut Express, &TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read_buf(buf) {
+            match attempt(&mut self.express, &self.stream) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                result => {
-                    // Of the bytes of a body the first newline is enough as well.
-                    self.line_read = self.line_read || buf.filled().iter().skip(before).any(|&b| b == b'\n');
-                    return Poll::Ready(result.map(|_| ()));
-                }
+                result => return Poll::Ready(result),
             }
         }
+    }
+
+    /// Writes what was answered without the protocol library.
+    fn poll_answers(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.express.has_answer() {
+            self.activity.hold(true);
+            // Taken out and put back, because writing needs the rest of the socket.
+            let answer = self.express.take_answer();
+            let written = self.poll_io(cx, |stream| stream.try_write_vectored(&answer.slices()));
+            self.express.put_back(answer);
+            self.express.wrote(ready!(written)?);
+        }
+        self.activity.hold(false);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads for the protocol library: what was read here before, else from the connection, up to the end of the message
+    /// if that is known.
+    fn poll_passed(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let here = self.express.pass(buf.remaining());
+        if here.is_empty() {
+            let most = self.express.allowance().and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
+            let room = buf.remaining().min(most);
+            let read = self.poll_read_with(cx, |_, stream| {
+                let into = buf.initialize_unfilled_to(room);
+                try_read(stream, room, || stream.try_read(into))
+            });
+            let got = ready!(read)?;
+            buf.advance(got);
+            self.express.passed(u64::try_from(got).unwrap_or(u64::MAX));
+        } else {
+            buf.put_slice(&here);
+        }
+        // Of the bytes of a body the first newline is enough as well.
+        self.line_read = self.line_read || buf.filled().iter().skip(before).any(|&b| b == b'\n');
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while self.express.is_open() {
+            ready!(self.poll_answers(cx))?;
+            if self.express.is_empty() {
+                let read = self.poll_read_with(cx, |express, stream| {
+                    let room = express.room();
+                    try_read(stream, room.capacity() - room.len(), || stream.try_read_buf(room))
+                });
+                if ready!(read)? == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            let begun = self.activity.begun();
+            self.express.look(begun);
+        }
+        self.poll_passed(cx, buf)
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_replaced(cx))?;
+        ready!(self.poll_before(cx))?;
         let line_read = std::mem::take(&mut self.line_read);
         if let Some(answer) = self.bare.replacement(buf, line_read) {
             self.replaced = answer;
@@ -117,7 +201,7 @@ impl AsyncWrite for Socket {
             // What the library answers by itself is a head alone: one buffer.
             [only] => self.poll_write(cx, only),
             _ => {
-                ready!(self.poll_replaced(cx))?;
+                ready!(self.poll_before(cx))?;
                 self.line_read = false;
                 self.poll_io(cx, |stream| stream.try_write_vectored(bufs))
             }
@@ -129,11 +213,16 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_replaced(cx)
+        ready!(self.poll_before(cx))?;
+        if self.activity.is_idle() {
+            let begun = self.activity.begun();
+            self.express.settled(begun);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_replaced(cx))?;
+        ready!(self.poll_before(cx))?;
         Poll::Ready(shut_down_write(&self.stream))
     }
 }
@@ -174,6 +263,7 @@ pub(super) async fn linger(stream: &TcpStream, abort: &CancellationToken) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Peer;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
@@ -181,7 +271,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
-        (Socket::new(Arc::new(server), Arc::new(BareAnswers::new("/e".into())), Arc::default()), client)
+        let nothing = Express::new(axum::Router::new().into(), Peer([127, 0, 0, 1].into()));
+        (Socket::new(Arc::new(server), Arc::new(BareAnswers::new("/e".into())), Arc::default(), nothing), client)
     }
 
     #[tokio::test(start_paused = true)]

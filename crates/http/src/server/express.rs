@@ -1,0 +1,289 @@
+//! The short way: a request for an answer that is at hand is answered before the protocol library sees it.
+//!
+//! It stands where the library reads. Between two messages it looks at what comes: a plain `GET` (HTTP/1.1, one `Host`, no
+//! body, nothing about the connection itself) whose answer is at hand is answered on the spot; every other message is
+//! passed on untouched, and until the library has answered it and everything is written, nothing is taken out of its way.
+//! Where the end of a message cannot be told (chunked bodies, heads that come in pieces, pipelining across a message that
+//! was passed on, HTTP/2), the library has the connection from there on to itself.
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::time::SystemTime;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use httpdate::HttpDate;
+
+use crate::api::Api;
+use crate::state::Peer;
+
+/// Heads that are longer than this are the library's.
+const HEAD: usize = 8 * 1024;
+/// Header fields beyond this number are the library's.
+const FIELDS: usize = 48;
+
+/// One connection's short way.
+pub(super) struct Express {
+    api: Api,
+    peer: Peer,
+    /// What was read and belongs to nobody yet, or is still to be passed on.
+    inbox: BytesMut,
+    way: Way,
+    outbox: Outbox,
+}
+
+/// The head and the body of an answer, as far as they are not written.
+#[derive(Default)]
+pub(super) struct Outbox {
+    head: BytesMut,
+    body: Bytes,
+}
+
+impl Outbox {
+    pub fn slices(&self) -> [IoSlice<'_>; 2] {
+        [IoSlice::new(&self.head), IoSlice::new(&self.body)]
+    }
+}
+
+/// Whose the next bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A message begins here.
+    Open,
+    /// The library's: so many more bytes of a message, of which it had begun so many before.
+    Passing { left: u64, begun: u64 },
+    /// The library's, and for good.
+    Closed,
+}
+
+/// What is at the beginning of the inbox.
+enum Next {
+    /// A request whose answer is now in the outbox.
+    Answered,
+    /// A message of that length.
+    Pass(u64),
+    /// Nobody can tell.
+    Unclear,
+}
+
+impl Express {
+    pub fn new(api: Api, peer: Peer) -> Self {
+        Self { api, peer, inbox: BytesMut::new(), way: Way::Open, outbox: Outbox::default() }
+    }
+
+    /// Whether a message begins with the next byte: only then may anything be taken out of the library's way.
+    pub fn is_open(&self) -> bool {
+        self.way == Way::Open
+    }
+
+    /// Room to read into.
+    pub fn room(&mut self) -> &mut BytesMut {
+        self.inbox.reserve(HEAD);
+        &mut self.inbox
+    }
+
+    /// How many bytes the library may read from the connection; `None` for as many as it wants.
+    pub fn allowance(&self) -> Option<u64> {
+        match self.way {
+            // Read here first; nobody asks then.
+            Way::Open => Some(0),
+            // Further bytes would be another message's; the library looks whether the client is still there.
+            Way::Passing { left: 0, .. } | Way::Closed => None,
+            Way::Passing { left, .. } => Some(left),
+        }
+    }
+
+    /// Notes that the library was given so many bytes of the connection.
+    pub fn passed(&mut self, bytes: u64) {
+        if let Way::Passing { left, .. } = &mut self.way {
+            match left.checked_sub(bytes) {
+                Some(rest) => *left = rest,
+                // More than the message: another one came before the first was answered.
+                None => self.way = Way::Closed,
+            }
+        }
+    }
+
+    /// What was read here and is the library's.
+    pub fn pass(&mut self, most: usize) -> Bytes {
+        let bytes = match self.way {
+            Way::Open => 0,
+            Way::Passing { .. } | Way::Closed => self.inbox.len().min(most),
+        };
+        let given = self.inbox.split_to(bytes).freeze();
+        self.passed(u64::try_from(bytes).unwrap_or(u64::MAX));
+        given
+    }
+
+    /// Notes that everything is written and nothing is at work, `begun` messages having been begun so far: the message that
+    /// was passed on is answered then, and another begins.
+    pub fn settled(&mut self, begun: u64) {
+        if let Way::Passing { left: 0, begun: before } = self.way
+            && begun > before
+        {
+            self.way = Way::Open;
+        }
+    }
+
+    /// Looks at the message at the beginning of the inbox: it is answered, or from here on the library's.
+    pub fn look(&mut self, begun: u64) {
+        match self.next() {
+            Next::Answered => {}
+            Next::Pass(length) if length >= u64::try_from(self.inbox.len()).unwrap_or(u64::MAX) => {
+                self.way = Way::Passing { left: length, begun };
+            }
+            // With something behind it that is another message's, its end cannot be watched.
+            Next::Pass(_) | Next::Unclear => self.way = Way::Closed,
+        }
+    }
+
+    /// Whether there is nothing read that is not dealt with.
+    pub fn is_empty(&self) -> bool {
+        self.inbox.is_empty()
+    }
+
+    /// Whether an answer is to be written.
+    pub fn has_answer(&self) -> bool {
+        self.outbox.head.has_remaining() || self.outbox.body.has_remaining()
+    }
+
+    /// What is to be written; it is to be put back.
+    pub fn take_answer(&mut self) -> Outbox {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// See [`Self::take_answer`].
+    pub fn put_back(&mut self, answer: Outbox) {
+        self.outbox = answer;
+    }
+
+    /// Notes that so many bytes of the answer are written.
+    pub fn wrote(&mut self, bytes: usize) {
+        let Outbox { head, body } = &mut self.outbox;
+        let of_head = bytes.min(head.len());
+        head.advance(of_head);
+        body.advance((bytes - of_head).min(body.len()));
+    }
+
+    fn next(&mut self) -> Next {
+        // A copy, because what the answer takes from the request outlives the inbox; heads are small.
+        let bytes = Bytes::copy_from_slice(&self.inbox);
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+        let mut parsed = httparse::Request::new(&mut fields);
+        let length = match parsed.parse(&bytes) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) | Err(_) => return Next::Unclear,
+        };
+        let head = Head { request: &parsed, length };
+        let Some(message) = head.message_length() else { return Next::Unclear };
+        let plain = if head.is_plain() { head.in_full(&bytes) } else { None };
+        let Some(response) = plain.and_then(|request| self.api.at_hand(&request, self.peer)) else {
+            return Next::Pass(message);
+        };
+        self.inbox.advance(length);
+        let Outbox { head, body } = &mut self.outbox;
+        head.clear();
+        write_head(head, &response);
+        *body = response.into_body();
+        Next::Answered
+    }
+}
+
+/// A request's head, read.
+struct Head<'a> {
+    request: &'a httparse::Request<'a, 'a>,
+    length: usize,
+}
+
+impl Head<'_> {
+    fn field(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        let name = name.as_str();
+        self.request.headers.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    fn has(&self, name: &HeaderName) -> bool {
+        self.field(name).next().is_some()
+    }
+
+    /// How long the message is, head and body; `None` when that is not plain to see.
+    fn message_length(&self) -> Option<u64> {
+        let head = u64::try_from(self.length).ok()?;
+        let mut lengths = self.field(&header::CONTENT_LENGTH);
+        let length = lengths.next();
+        let special = self.has(&header::TRANSFER_ENCODING) || self.has(&header::UPGRADE) || lengths.next().is_some();
+        // What ends with its connection is no longer watched.
+        let keeps = self.request.version == Some(1)
+            && self.field(&header::CONNECTION).all(|value| value.eq_ignore_ascii_case(b"keep-alive"));
+        if special || !keeps {
+            return None;
+        }
+        match length {
+            None => Some(head),
+            Some(digits) if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
+                std::str::from_utf8(digits).ok()?.parse::<u64>().ok()?.checked_add(head)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Whether it is a request that may have its answer at hand.
+    fn is_plain(&self) -> bool {
+        self.request.method == Some("GET")
+            && self.request.path.is_some_and(|path| path.starts_with('/'))
+            && self.field(&header::HOST).count() == 1
+            && !self.has(&header::CONTENT_LENGTH)
+            && !self.has(&header::EXPECT)
+    }
+
+    /// As everyone else reads it. `bytes` is what the head was read from.
+    fn in_full(&self, bytes: &Bytes) -> Option<Request<()>> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = Uri::from_maybe_shared(bytes.slice_ref(self.request.path?.as_bytes())).ok()?;
+        let mut headers = HeaderMap::with_capacity(self.request.headers.len());
+        for field in self.request.headers.iter() {
+            let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+            headers.append(name, HeaderValue::from_maybe_shared(bytes.slice_ref(field.value)).ok()?);
+        }
+        *request.headers_mut() = headers;
+        Some(request)
+    }
+}
+
+/// Writes the head of an answer as the library would.
+fn write_head(out: &mut BytesMut, response: &Response<Bytes>) {
+    out.reserve(1024);
+    out.extend_from_slice(match response.status() {
+        StatusCode::NOT_MODIFIED => b"HTTP/1.1 304 Not Modified\r\n",
+        _ => b"HTTP/1.1 200 OK\r\n",
+    });
+    for (name, value) in response.headers() {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    // The length of what is not sent is not told (RFC 9110 §8.6: a server may).
+    if response.status() != StatusCode::NOT_MODIFIED {
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(b"content-length: ");
+        out.extend_from_slice(digits.format(response.body().len()).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"date: ");
+    out.extend_from_slice(&date());
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
+/// `Date` (RFC 9110 §6.6.1), made once a second and thread.
+fn date() -> Bytes {
+    thread_local!(static DATE: RefCell<(u64, Bytes)> = const { RefCell::new((0, Bytes::new())) });
+    let now = SystemTime::now();
+    let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    DATE.with_borrow_mut(|(of, text)| {
+        if *of != second {
+            (*of, *text) = (second, Bytes::from(HttpDate::from(now).to_string()));
+        }
+        text.clone()
+    })
+}
