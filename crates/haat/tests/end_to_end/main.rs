@@ -25,5 +25,6 @@ mod listing;
 mod overload;
 mod raw_http;
 mod searching;
+mod short_way;
 mod shutdown;
 mod writes;

@@ -120,7 +120,7 @@ impl Served {
                 }
             }
         }
-        if refused || activity.left_unread() {
+        if refused || activity.left_unread() || super::socket::has_unread(&stream) {
             super::socket::linger(&stream, &self.abort).await;
         }
     }

@@ -287,3 +287,84 @@ fn date() -> Bytes {
         text.clone()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn express(bytes: &str) -> Express {
+        let mut express = Express::new(axum::Router::new().into(), Peer([127, 0, 0, 1].into()));
+        express.room().extend_from_slice(bytes.as_bytes());
+        express.look(0);
+        express
+    }
+
+    #[test]
+    fn a_message_is_passed_on_to_its_end_and_the_way_is_open_again_once_it_is_answered() {
+        for (head, body) in [
+            ("GET /a HTTP/1.1\r\nhost: h\r\n\r\n", 0),
+            ("PUT /a HTTP/1.1\r\nhost: h\r\ncontent-length: 7\r\nconnection: keep-alive\r\n\r\n", 7),
+        ] {
+            let mut express = express(head);
+            assert!(!express.is_open());
+            assert_eq!(express.pass(5), head.as_bytes()[..5]);
+            assert_eq!(express.pass(usize::MAX), head.as_bytes()[5..]);
+            assert_eq!(express.allowance(), (body > 0).then_some(body));
+            express.settled(1);
+            assert_eq!(express.is_open(), body == 0, "not before the body");
+            express.passed(body);
+            express.settled(0);
+            assert_eq!(express.is_open(), body == 0, "not before the library has begun with it");
+            express.settled(1);
+            assert!(express.is_open());
+        }
+    }
+
+    #[test]
+    fn where_the_end_of_a_message_is_not_plain_the_library_has_the_connection() {
+        for bytes in [
+            "GET /a HTTP/1.1\r\nhost: h\r\n",
+            "GET /a HTTP/1.1\r\nhost: h\r\n\r\nGET /b HTTP/1.1\r\nhost: h\r\n\r\n",
+            "POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n",
+            "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
+            "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: +1\r\n\r\n",
+            "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 18446744073709551615\r\n\r\n",
+            "GET /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
+            "GET /a HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
+            "GET /a HTTP/1.0\r\nhost: h\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "\x16\x03\x01",
+        ] {
+            let mut express = express(bytes);
+            assert_eq!(express.pass(usize::MAX), bytes.as_bytes(), "{bytes:?}");
+            express.settled(1);
+            assert!(!express.is_open(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_beyond_the_message_close_the_way() {
+        let mut express = express("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        express.pass(usize::MAX);
+        express.passed(1);
+        express.settled(1);
+        assert!(!express.is_open());
+    }
+
+    #[test]
+    fn an_answer_is_written_as_the_library_writes_it() {
+        let mut response = Response::new(Bytes::from_static(b"{}"));
+        response.headers_mut().insert(header::ETAG, HeaderValue::from_static("\"1\""));
+        let mut out = BytesMut::new();
+        write_head(&mut out, &response);
+        let text = String::from_utf8(out.to_vec()).unwrap();
+        let (head, date) = text.split_once("date: ").unwrap();
+        assert_eq!(head, "HTTP/1.1 200 OK\r\netag: \"1\"\r\ncontent-length: 2\r\n");
+        assert!(httpdate::parse_http_date(date.trim_end()).is_ok() && date.ends_with(" GMT\r\n\r\n"), "{date}");
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        out.clear();
+        write_head(&mut out, &response);
+        let text = String::from_utf8(out.to_vec()).unwrap();
+        assert!(text.starts_with("HTTP/1.1 304 Not Modified\r\netag: \"1\"\r\ndate: "), "{text}");
+    }
+}

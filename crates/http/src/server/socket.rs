@@ -234,6 +234,12 @@ fn shut_down_write(stream: &TcpStream) -> io::Result<()> {
     }
 }
 
+/// Whether the client has sent something that nobody will answer, requests ahead of their turn.
+pub(super) fn has_unread(stream: &TcpStream) -> bool {
+    let mut one = [std::mem::MaybeUninit::uninit()];
+    socket2::SockRef::from(stream).peek(&mut one).is_ok_and(|n| n > 0)
+}
+
 /// Reads on, for a while, what a client still sends. Closing with unread bytes makes the kernel reset the connection,
 /// and a reset can destroy the answer (a 413, say) before the client has read it.
 pub(super) async fn linger(stream: &TcpStream, abort: &CancellationToken) {
