@@ -140,6 +140,8 @@ fn http_options(config: &Config, write_access: WriteAccess) -> HttpOptions {
         max_connections: http.max_connections,
         drain_timeout: http.drain_timeout.duration(),
         cache_control: http.cache_control.clone(),
+        // Checked with the configuration.
+        surrogate_header: cache.surrogate_header.as_deref().and_then(|name| name.parse().ok()),
         answers: AnswersOptions {
             max_bytes: cache.memory.get(),
             max_stale: cache.max_stale.duration(),

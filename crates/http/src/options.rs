@@ -12,6 +12,7 @@ use haat_limits::Limiter;
 use haat_limits::address::Proxies;
 use haat_limits::overload::Concurrency;
 use haat_transfer::Uploads;
+use http::HeaderName;
 use tokio_util::sync::CancellationToken;
 
 /// The parts that the API stands on.
@@ -89,6 +90,8 @@ pub struct HttpOptions {
     pub drain_timeout: Duration,
     /// `Cache-Control` of listings, suggestions and products.
     pub cache_control: String,
+    /// The header field that tells caches in front by which keys to purge an answer; none tells nothing.
+    pub surrogate_header: Option<HeaderName>,
     /// How much is kept ready, and for how long.
     pub answers: AnswersOptions,
     /// How many listings and the like are computed at once.
@@ -111,6 +114,7 @@ impl Default for HttpOptions {
             max_connections: 10_000,
             drain_timeout: Duration::from_secs(30),
             cache_control: "public, max-age=0, must-revalidate".to_owned(),
+            surrogate_header: None,
             answers: AnswersOptions::default(),
             concurrency: Concurrency::Adaptive { least: 8, most: 512 },
             errors_url: "/docs/errors".to_owned(),

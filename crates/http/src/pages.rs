@@ -179,7 +179,7 @@ impl Asked {
 
     /// The response to this request.
     pub fn respond(&self, app: &App, found: &Found<Ready>) -> Response {
-        respond(found, &self.headers, &app.cache_control, app.services.clock.now()).map(Body::from)
+        respond(found, &self.headers, &app.caching, app.services.clock.now()).map(Body::from)
     }
 }
 
@@ -190,7 +190,14 @@ fn wants_newest(headers: &HeaderMap) -> bool {
     headers.get_all(header::CACHE_CONTROL).iter().any(wants)
 }
 
-/// An answer from the index.
-pub(crate) fn of_index(app: &App, seq: Seq, complete: bool, link: Option<HeaderValue>, body: Vec<u8>) -> Ready {
-    Ready::new(seq.0, app.services.clock.now(), complete, link, Bytes::from(body))
+/// An answer from the index. `documents` are the products in it.
+pub(crate) fn of_index<'a>(
+    app: &App,
+    seq: Seq,
+    complete: bool,
+    documents: impl IntoIterator<Item = &'a [u8]>,
+    body: Vec<u8>,
+) -> Ready {
+    let answer = Ready::new(seq.0, app.services.clock.now(), complete, Bytes::from(body));
+    answer.with_surrogates(app.caching.keys(documents))
 }

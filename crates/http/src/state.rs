@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::answer::caching::Caching;
 use crate::answer::ready::Ready;
 use crate::openapi;
 use crate::options::{HttpOptions, Services};
@@ -22,14 +22,11 @@ const MAX_WRITES: usize = 256;
 const MAX_FOLLOWERS: usize = 1_000;
 /// The most exports under way at a time. Each holds some thousands of products in memory.
 const MAX_EXPORTS: usize = 4;
-/// What goes for `Cache-Control` when the configured text is no header value.
-const REVALIDATE: HeaderValue = HeaderValue::from_static("public, max-age=0, must-revalidate");
-
 /// The state of the router.
 pub(crate) struct App {
     pub services: Services,
     pub options: HttpOptions,
-    pub cache_control: HeaderValue,
+    pub caching: Caching,
     pub writes: Arc<Semaphore>,
     pub followers: Arc<Semaphore>,
     /// Answers to readers.
@@ -43,13 +40,13 @@ pub(crate) type SharedApp = Arc<App>;
 
 impl App {
     pub fn new(services: Services, options: HttpOptions) -> SharedApp {
-        let cache_control = HeaderValue::from_str(&options.cache_control).unwrap_or(REVALIDATE);
+        let caching = Caching::new(&options);
         let pages = Pages::new(&services, &options);
         Arc::new(Self {
             pages,
             services,
             options,
-            cache_control,
+            caching,
             writes: Arc::new(Semaphore::new(MAX_WRITES)),
             followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
             openapi: fixed(Bytes::from(openapi::to_json())),

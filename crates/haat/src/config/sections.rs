@@ -221,11 +221,14 @@ pub struct Cache {
     pub max_stale: Period,
     #[garde(custom(between(Period::secs(1), Period::hours(24))))]
     pub shared_ttl: Period,
+    #[garde(inner(custom(header_name)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub surrogate_header: Option<String>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { memory: Size::mib(64), max_stale: Period::secs(1), shared_ttl: Period::secs(60) }
+        Self { memory: Size::mib(64), max_stale: Period::secs(1), shared_ttl: Period::secs(60), surrogate_header: None }
     }
 }
 
@@ -452,6 +455,13 @@ fn header_value(text: &str, _: &()) -> garde::Result {
         Ok(())
     } else {
         Err(garde::Error::new("may only hold visible ASCII characters and spaces"))
+    }
+}
+
+fn header_name(text: &str, _: &()) -> garde::Result {
+    match http::HeaderName::try_from(text) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(garde::Error::new("is not the name of a header field such as Surrogate-Key or Cache-Tag")),
     }
 }
 

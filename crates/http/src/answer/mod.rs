@@ -1,5 +1,6 @@
 //! What handlers give back.
 
+pub(crate) mod caching;
 pub(crate) mod coding;
 pub(crate) mod document;
 pub(crate) mod link;

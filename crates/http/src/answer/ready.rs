@@ -8,6 +8,7 @@ use haat_catalog::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::caching::Caching;
 use super::coding::{Coding, WORTHWHILE};
 use super::{HAAT_INDEX, JSON, NO_STORE};
 use crate::extract::precondition::{self, Tags};
@@ -15,7 +16,7 @@ use crate::extract::precondition::{self, Tags};
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 /// The form of [`Ready::to_bytes`].
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// An answer, shared by all who ask the same.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ struct Kept {
     /// Whether all of the catalogue was there to answer from.
     complete: bool,
     link: Option<HeaderValue>,
+    /// What a cache in front purges it by.
+    surrogates: Option<HeaderValue>,
     /// The entity tag where it is not made from the bytes. What has one is sent as it is, in no other coding.
     tag: Option<HeaderValue>,
     body: Bytes,
@@ -43,17 +46,33 @@ struct Variant {
 
 impl Ready {
     /// An answer made from the state of `generation`.
-    pub fn new(generation: u64, made_at: Timestamp, complete: bool, link: Option<HeaderValue>, body: Bytes) -> Self {
+    pub fn new(generation: u64, made_at: Timestamp, complete: bool, body: Bytes) -> Self {
         let hash = xxh3_128(&body);
-        Self(Arc::new(Kept { generation, made_at, complete, link, tag: None, body, hash, coded: Default::default() }))
+        let (link, surrogates, tag, coded) = (None, None, None, Default::default());
+        Self(Arc::new(Kept { generation, made_at, complete, link, surrogates, tag, body, hash, coded }))
+    }
+
+    /// The same with links to its neighbours.
+    pub fn with_link(self, link: Option<HeaderValue>) -> Self {
+        self.with(|kept| kept.link = link)
     }
 
     /// The same under an entity tag of its own.
     pub fn with_tag(self, tag: &str) -> Self {
-        let Kept { generation, made_at, complete, link, body, hash, .. } = &*self.0;
-        let (link, body, tag) = (link.clone(), body.clone(), HeaderValue::from_str(tag).ok());
-        let (generation, made_at, complete, hash) = (*generation, *made_at, *complete, *hash);
-        Self(Arc::new(Kept { generation, made_at, complete, link, tag, body, hash, coded: Default::default() }))
+        self.with(|kept| kept.tag = HeaderValue::from_str(tag).ok())
+    }
+
+    /// The same, to be purged by these keys.
+    pub fn with_surrogates(self, surrogates: Option<HeaderValue>) -> Self {
+        self.with(|kept| kept.surrogates = surrogates)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Kept)) -> Self {
+        // Only those who have just made it change it.
+        if let Some(kept) = Arc::get_mut(&mut self.0) {
+            change(kept);
+        }
+        self
     }
 
     fn variant(&self, coding: Coding) -> &Variant {
@@ -96,14 +115,14 @@ impl Answer for Ready {
     }
 
     fn to_bytes(&self) -> Bytes {
-        let Kept { generation, made_at, link, tag, body, .. } = &*self.0;
+        let Kept { generation, made_at, link, surrogates, tag, body, .. } = &*self.0;
         let text =
             |value: &Option<HeaderValue>| value.as_ref().map_or(Bytes::new(), |v| Bytes::copy_from_slice(v.as_bytes()));
         let mut out = BytesMut::with_capacity(64 + body.len());
         out.put_u8(FORM);
         out.put_u64(*generation);
         out.put_i64(made_at.as_millis());
-        for text in [text(link), text(tag)] {
+        for text in [text(link), text(surrogates), text(tag)] {
             out.put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
             out.put_slice(&text);
         }
@@ -124,9 +143,11 @@ impl Answer for Ready {
             }
             Some(rest.split_to(length))
         };
-        let (link, tag) = (text()?, text()?);
+        let (link, surrogates, tag) = (text()?, text()?, text()?);
         let value = |text: Bytes| if text.is_empty() { None } else { HeaderValue::from_maybe_shared(text).ok() };
-        let answer = Self::new(generation, Timestamp::from_millis(made_at), true, value(link), rest);
+        let answer = Self::new(generation, Timestamp::from_millis(made_at), true, rest)
+            .with_link(value(link))
+            .with_surrogates(value(surrogates));
         Some(match tag.is_empty() {
             true => answer,
             false => answer.with_tag(std::str::from_utf8(&tag).ok()?),
@@ -186,18 +207,21 @@ fn is_known(asked: &HeaderMap, etag: &HeaderValue) -> bool {
 pub(crate) fn respond(
     found: &Found<Ready>,
     asked: &HeaderMap,
-    cache_control: &HeaderValue,
+    caching: &Caching,
     now: Timestamp,
 ) -> http::Response<Bytes> {
     let kept = &*found.answer.0;
     // An incomplete answer must not outlive the gap that it was read from.
-    let cache_control = if kept.complete { cache_control.clone() } else { NO_STORE };
+    let cache_control = if kept.complete { caching.control.clone() } else { NO_STORE };
     let mut response = found.answer.respond(asked, &Document { media_type: JSON, cache_control });
     let headers = response.headers_mut();
     headers.insert(header::AGE, age(kept.made_at, now));
     headers.insert(CACHE_STATUS, status(found));
     if let Some(link) = &kept.link {
         headers.insert(header::LINK, link.clone());
+    }
+    if let (Some(surrogates), Some(keys)) = (&kept.surrogates, &caching.surrogates) {
+        headers.insert(keys.name.clone(), surrogates.clone());
     }
     if !kept.complete {
         headers.insert(HAAT_INDEX, HeaderValue::from_static("building"));
@@ -227,7 +251,7 @@ mod tests {
 
     fn ready(link: Option<&'static str>) -> Ready {
         let body = Bytes::from("{\"a\":1}".repeat(500));
-        Ready::new(7, Timestamp::from_millis(5_000), true, link.map(HeaderValue::from_static), body)
+        Ready::new(7, Timestamp::from_millis(5_000), true, body).with_link(link.map(HeaderValue::from_static))
     }
 
     fn ask(accept: &'static str, known: Option<&HeaderValue>) -> http::Response<Bytes> {
@@ -235,7 +259,8 @@ mod tests {
         asked.extend(known.map(|tag| (header::IF_NONE_MATCH, tag.clone())));
         let found = Found { answer: ready(None), layer: Layer::Memory, stale: Duration::ZERO };
         let now = Timestamp::from_millis(8_900);
-        respond(&found, &asked, &HeaderValue::from_static("no-cache"), now)
+        let caching = Caching { control: HeaderValue::from_static("no-cache"), surrogates: None };
+        respond(&found, &asked, &caching, now)
     }
 
     #[test]
@@ -260,11 +285,13 @@ mod tests {
     #[test]
     fn an_answer_comes_back_from_its_bytes() {
         for link in [None, Some("</v1/products?cursor=x>; rel=\"next\"")] {
+            let ready = |link| ready(link).with_surrogates(Some(HeaderValue::from_static("products")));
             let (there, back) = (ready(link), Ready::from_bytes(ready(link).to_bytes()).unwrap());
+            assert_eq!(back.0.surrogates, there.0.surrogates);
             assert_eq!((back.0.generation, back.0.made_at, &back.0.link), (7, there.0.made_at, &there.0.link));
             assert_eq!((back.0.hash, &back.0.body), (there.0.hash, &there.0.body));
         }
-        for broken in [&b""[..], b"\x02", b"\x01\0\0", &[1; 21]] {
+        for broken in [&b""[..], b"\x01", b"\x02\0\0", &[2; 21]] {
             assert!(Ready::from_bytes(Bytes::copy_from_slice(broken)).is_none());
         }
     }

@@ -70,7 +70,7 @@ pub(crate) fn at_hand<B>(app: &App, request: &http::Request<B>, peer: Peer) -> O
         };
         around.decision = Some(decision);
     }
-    let response = respond(&found, request.headers(), &app.cache_control, app.services.clock.now());
+    let response = respond(&found, request.headers(), &app.caching, app.services.clock.now());
     let bytes = u64::try_from(response.body().len()).ok();
     Some(around.end(response, bytes))
 }

@@ -25,7 +25,7 @@ const HOUR: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 #[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", tag = "operating",
     responses((status = 200, description = "This document.", body = Object)))]
 pub(crate) async fn openapi(State(app): State<SharedApp>, asked: Asked) -> Response {
-    let document = Document { media_type: crate::answer::JSON, cache_control: app.cache_control.clone() };
+    let document = Document { media_type: crate::answer::JSON, cache_control: app.caching.control.clone() };
     asked.respond_with(&app.openapi, &document)
 }
 
@@ -66,7 +66,7 @@ fn file(name: &str) -> Option<Bytes> {
 
 /// What changes with the program only.
 pub(crate) fn fixed(bytes: Bytes) -> Ready {
-    Ready::new(0, Timestamp::from_millis(0), true, None, bytes)
+    Ready::new(0, Timestamp::from_millis(0), true, bytes)
 }
 
 #[cfg(test)]

@@ -70,7 +70,8 @@ async fn read(app: &App, key: &str) -> Result<Ready, Problem> {
         return Err(Problem::new(Code::ProductNotFound, Code::ProductNotFound.about()));
     };
     let tag = product.etag()?;
-    Ok(of_index(app, status.seq, status.ready, None, product.document.into()).with_tag(&tag))
+    let document = product.document;
+    Ok(of_index(app, status.seq, status.ready, [&*document], document.to_vec()).with_tag(&tag))
 }
 
 async fn find(app: &App, key: &str) -> Result<Option<StoredProduct>, StoreError> {

@@ -65,7 +65,8 @@ pub(crate) async fn list(State(app): State<SharedApp>, asked: Asked) -> Result<R
 async fn find(app: &App, parameters: &Parameters, query: Arc<Query>) -> Result<Ready, Problem> {
     let found = app.services.index.list(Arc::clone(&query), app.options.min_seq_wait).await?;
     let link = link::pages(PATH, parameters.pairs(), found.next.as_deref(), found.prev.as_deref());
-    Ok(of_index(app, found.seq, found.complete, link, page::render(&found, &query)))
+    let documents = found.hits.iter().map(|hit| &*hit.document);
+    Ok(of_index(app, found.seq, found.complete, documents, page::render(&found, &query)).with_link(link))
 }
 
 /// Refuses to wait for a change that will not come. An index that is behind itself (just started, being built) may

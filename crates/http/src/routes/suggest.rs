@@ -66,7 +66,8 @@ async fn find(app: &App, query: Option<SuggestQuery>) -> Result<Ready, Problem> 
         Some(query) => app.services.index.suggest(query).await?,
         None => Suggestions::default(),
     };
-    Ok(of_index(app, status.seq, status.ready, None, render(&found)))
+    let documents = found.products.iter().map(|hit| &*hit.document);
+    Ok(of_index(app, status.seq, status.ready, documents, render(&found)))
 }
 
 /// `None` when nothing was typed yet.
