@@ -113,7 +113,7 @@ mod tests {
         let page = Page::default();
         let writer = page.clone();
         let subscriber =
-            tracing_subscriber::fmt().event_format(Plain).with_writer(move || writer.clone()).with_ansi(false).finish();
+            tracing_subscriber::fmt().with_ansi(false).event_format(Plain).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
             let _in = tracing::info_span!("request", id = "7").entered();
             tracing::warn!(route = "/v1", status = 200_u64, left = -1, name = "a\nb\u{1b}[31m\"", "answered");
