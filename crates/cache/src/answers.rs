@@ -86,8 +86,10 @@ pub enum Layer {
     Memory,
     /// The shared cache.
     Shared,
-    /// Nobody: it was computed for this question, or for another asker of it at the same time.
+    /// Nobody: it was computed for this asker.
     Computed,
+    /// Nobody: it was being computed for another asker in this process, and this one waited for it.
+    Collapsed,
 }
 
 /// An answer and where it comes from.
@@ -178,8 +180,11 @@ where
             }
             return Ok(found);
         }
-        let flight = self.inner.flight(&question, at_least, compute);
-        let (answer, layer) = flight.await?;
+        let (flight, joined) = self.inner.flight(&question, at_least, compute);
+        let (answer, layer) = match flight.await? {
+            (answer, Layer::Computed) if joined => (answer, Layer::Collapsed),
+            found => found,
+        };
         if answer.generation() < at_least {
             // Somebody asked the same question with less of a demand just before. Rare, so it is not kept.
             return Ok(Found { stale: Duration::ZERO, answer, layer });
@@ -222,8 +227,8 @@ where
         Some(Found { answer, layer: Layer::Memory, stale })
     }
 
-    /// The computation of a question that is under way, or a new one.
-    fn flight<F, W>(self: &Arc<Self>, question: &Question, at_least: u64, compute: F) -> Flight<A, E>
+    /// The computation of a question that is under way, or a new one; and whether it was under way.
+    fn flight<F, W>(self: &Arc<Self>, question: &Question, at_least: u64, compute: F) -> (Flight<A, E>, bool)
     where
         F: FnOnce() -> W + Send + 'static,
         W: Future<Output = Result<A, E>> + Send + 'static,
@@ -236,7 +241,7 @@ where
         };
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(&name) {
-            return flight.clone();
+            return (flight.clone(), true);
         }
         let (inner, question, key) = (Arc::clone(self), question.clone(), name.clone());
         let task = tokio::spawn(async move {
@@ -261,7 +266,7 @@ where
         };
         let flight = flight.boxed().shared();
         flights.insert(name, flight.clone());
-        flight
+        (flight, false)
     }
 
     fn keep(&self, question: Question, answer: A) {

@@ -125,7 +125,7 @@ async fn a_thousand_askers_of_a_cold_question_in_four_processes_cost_one_computa
     let mut askers = JoinSet::new();
     for n in 0..1_000 {
         let process = processes[n % 4].clone();
-        askers.spawn(async move { process.ask("q").await.0 });
+        askers.spawn(async move { process.ask("q").await });
     }
     // Whoever computes is held back until everyone has had time to ask.
     while processes.iter().map(Process::computed).sum::<usize>() == 0 {
@@ -134,8 +134,11 @@ async fn a_thousand_askers_of_a_cold_question_in_four_processes_cost_one_computa
     tokio::time::sleep(Duration::from_millis(200)).await;
     processes.iter().for_each(|process| process.gate.add_permits(1_000));
     let answers = askers.join_all().await;
-    assert!(answers.len() == 1_000 && answers.iter().all(|answer| answer.1 == "answer"));
+    assert!(answers.len() == 1_000 && answers.iter().all(|(answer, ..)| answer.1 == "answer"));
     assert_eq!(processes.iter().map(Process::computed).sum::<usize>(), 1);
+    let told = |layer| answers.iter().filter(|(_, told, _)| *told == layer).count();
+    assert_eq!(told(Layer::Computed), 1, "one asker is told that it was computed for it");
+    assert!(told(Layer::Collapsed) > 0 && told(Layer::Shared) > 0, "the others waited for it");
 }
 
 #[tokio::test(start_paused = true)]

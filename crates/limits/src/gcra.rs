@@ -43,10 +43,12 @@ impl Quota {
         Self { units: (self.units / parts.max(1)).max(1), ..self }
     }
 
-    /// The arguments of [`TAKE`]: at least `least` units or none, at most `most`.
-    pub fn arguments(self, least: u64, most: u64) -> [i64; 4] {
+    /// The arguments of [`TAKE`]: at least `least` units or none, at most `most`, of which those beyond `least` may be
+    /// spent during `ahead`.
+    pub fn arguments(self, least: u64, most: u64, ahead: Duration) -> [i64; 5] {
         let integer = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        [self.interval_us(), integer(self.units), integer(least), integer(most)]
+        let ahead = i64::try_from(ahead.as_micros()).unwrap_or(i64::MAX);
+        [self.interval_us(), integer(self.units), integer(least), integer(most), ahead]
     }
 }
 
@@ -64,8 +66,13 @@ impl Taken {
     }
 }
 
-/// Takes units: arguments interval in µs, quota, least, most; gives granted, left, µs until full, µs until `least` can
-/// be had. With 0 for the last two it only looks.
+/// Takes units: arguments interval in µs, quota, least, most, ahead in µs; gives granted, left, µs until full, µs until
+/// `least` can be had. With 0 for least and most it only looks.
+///
+/// A unit takes a slice of one interval out of the time before the TAT. Spent when its slice begins or sooner, it is
+/// within the quota whatever others do: the TAT of what was really spent is never later than this one. Spent later it
+/// would be a unit more than the bucket, which refills meanwhile, may give. So where more is taken than is spent at once,
+/// the slices begin no sooner than `ahead` from now; where that leaves nothing beyond `least`, just `least` is taken.
 ///
 /// A TAT beyond what the quota allows (the policy was tightened, or the clock went back) counts as an empty bucket.
 pub static TAKE: Script = Script { name: "take", lua: LUA, native: take };
@@ -74,26 +81,45 @@ const LUA: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local interval, quota = tonumber(ARGV[1]), tonumber(ARGV[2])
-local least, most = tonumber(ARGV[3]), tonumber(ARGV[4])
+local least, most, ahead = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local full = now + quota * interval
 local tat = tonumber(redis.call('GET', KEYS[1]) or '0')
-tat = math.min(math.max(tat, now), now + quota * interval)
-local available = math.floor((now + quota * interval - tat) / interval)
+tat = math.min(math.max(tat, now), full)
+local available = math.floor((full - tat) / interval)
 local granted = 0
-if available >= least then granted = math.min(available, most) end
+if available >= least then
+  granted = math.min(least, most)
+  local later = math.max(tat, now + ahead)
+  local room = math.floor((full - later) / interval)
+  if room > least and most > least then
+    granted = math.min(room, most)
+    tat = later
+    available = room
+  end
+end
 if granted > 0 then
   tat = tat + granted * interval
   redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', math.floor((tat - now) / 1000) + 1)
 end
 local retry = 0
-if granted == 0 and least > 0 then retry = math.max(tat + least * interval - (now + quota * interval), 0) end
+if granted == 0 and least > 0 then retry = math.max(tat + least * interval - full, 0) end
 return {granted, available - granted, tat - now, retry}";
 
 fn take(now: i64, cell: &mut Cell, arguments: &[i64]) -> Vec<i64> {
-    let [interval, quota, least, most] = *arguments else { return Vec::new() };
+    let [interval, quota, least, most, ahead] = *arguments else { return Vec::new() };
     let full = now.saturating_add(quota.saturating_mul(interval));
     let mut tat = cell.value.unwrap_or(0).max(now).min(full);
-    let available = (full - tat) / interval.max(1);
-    let granted = if available >= least { available.min(most) } else { 0 };
+    let mut available = (full - tat) / interval.max(1);
+    let mut granted = 0;
+    if available >= least {
+        granted = least.min(most);
+        let later = tat.max(now.saturating_add(ahead));
+        // Towards zero or not makes no difference: nothing is granted of what is not there.
+        let room = (full - later) / interval.max(1);
+        if room > least && most > least {
+            (granted, tat, available) = (room.min(most), later, room);
+        }
+    }
     if granted > 0 {
         tat += granted * interval;
         *cell = Cell { value: Some(tat), ttl_ms: (tat - now) / 1000 + 1 };
@@ -109,7 +135,7 @@ pub(crate) struct Bucket(Cell);
 impl Bucket {
     /// Takes units at a time in microseconds, on any clock that only goes forward.
     pub(crate) fn take(&mut self, now_us: i64, quota: Quota, least: u64, most: u64) -> Taken {
-        let answer = take(now_us, &mut self.0, &quota.arguments(least, most));
+        let answer = take(now_us, &mut self.0, &quota.arguments(least, most, Duration::ZERO));
         Taken::read(&answer).unwrap_or(Taken { granted: 0, left: 0, full_in: Duration::ZERO, retry_in: Duration::ZERO })
     }
 }
@@ -147,6 +173,23 @@ mod tests {
         let refused = bucket.take(0, MINUTE, 4, 4);
         assert_eq!((refused.granted, refused.left, refused.retry_in.as_secs()), (0, 2, 20));
         assert_eq!(bucket.take(0, MINUTE, 1, 100).granted, 2);
+    }
+
+    #[test]
+    fn what_is_not_spent_at_once_takes_its_place_ahead() {
+        let mut cell = Cell { value: None, ttl_ms: 0 };
+        let mut step = |now, least, most| {
+            let arguments = Quota { units: 10, window_us: 10_000_000 }.arguments(least, most, Duration::from_secs(2));
+            take(now, &mut cell, &arguments)
+        };
+        let now = 1_000_000_000;
+        assert_eq!(step(now, 1, 1), [1, 9, 1_000_000, 0], "alone it is spent now");
+        // From 2 s ahead to 5 s ahead.
+        assert_eq!(step(now, 1, 3), [3, 5, 5_000_000, 0]);
+        assert_eq!(step(now, 1, 3), [3, 2, 8_000_000, 0], "the others follow");
+        assert_eq!(step(now, 1, 5), [2, 0, 10_000_000, 0], "as far as there are any");
+        assert_eq!(step(now, 2, 5), [0, 0, 10_000_000, 2_000_000]);
+        assert_eq!(step(now + 1_000_000, 1, 5), [1, 0, 10_000_000, 0], "the least of all where there is no more");
     }
 
     #[test]

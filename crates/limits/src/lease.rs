@@ -1,8 +1,9 @@
 //! What a replica knows of one key: quota taken from the shared cache in advance, and the bucket that stands in for it.
 //!
 //! A lease is as large as what was asked for in the last tenth of a second, roughly: a busy key costs ten calls a second,
-//! however busy it is, a quiet one a call per request. What is not spent within a second is lost, so that the quota that
-//! lies about on replicas is small and short-lived; it errs on the side of admitting less, never more.
+//! however busy it is, a quiet one a call per request. A leased unit may be spent until its slice of the TAT comes due
+//! ([`crate::gcra::TAKE`]), then it is lost: by then the bucket has refilled by as much. So all that is spent anywhere is
+//! within the quota as if each unit had been taken when it was spent; it errs on the side of admitting less, never more.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,12 +14,14 @@ use crate::gcra::{Bucket, Quota, Taken};
 
 /// For how much traffic a lease is taken.
 const LEASE: Duration = Duration::from_millis(100);
-/// How long a lease lasts.
-const LEASE_LIFE: Duration = Duration::from_secs(1);
+/// The part of a window that a lease may be placed ahead, which is so much less that can be spent at once.
+const MOST_OF_WINDOW: u64 = 100;
 /// The part of a quota that a lease may be.
 const MOST_OF_QUOTA: u64 = 20;
 /// Over what time traffic is measured.
 const MEMORY_SECS: f64 = 0.5;
+/// How long a request may take from asking for its units to spending them.
+const SPENT_WITHIN: Duration = Duration::from_millis(2);
 /// After a refusal the cache is not asked again for so long, at least and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
@@ -31,11 +34,12 @@ pub(crate) struct Account {
 
 pub(crate) struct State {
     leased: u64,
+    /// When the last slice of what is leased ends.
     lease_ends: Instant,
-    /// Units that were left in the cache when it last answered.
-    shared_left: u64,
+    /// When the bucket is full again, by the cache's last answer.
     full_at: Instant,
-    refused_until: Option<Instant>,
+    /// What was refused lately, and until when it need not be asked for again.
+    refused: Option<(u64, Instant)>,
     retry_at: Instant,
     /// Units asked for per second, lately.
     rate: f64,
@@ -63,14 +67,13 @@ pub(crate) struct View {
 }
 
 impl Account {
-    pub fn new(quota: Quota) -> Self {
+    pub fn new() -> Self {
         let now = Instant::now();
         let state = State {
             leased: 0,
             lease_ends: now,
-            shared_left: quota.units,
             full_at: now,
-            refused_until: None,
+            refused: None,
             retry_at: now,
             rate: 0.0,
             asked: now,
@@ -89,14 +92,17 @@ impl Account {
         let (mut state, now) = (self.state(), Instant::now());
         // The cache is back: what was kept instead of it no longer counts.
         state.local = None;
-        if state.lease_ends <= now {
-            state.leased = 0;
-        }
+        state.settle(quota, now);
         if state.leased >= cost {
             return Answer::Enough;
         }
-        if state.refused_until.is_some_and(|until| until > now) {
-            return Answer::Refused(state.retry_at.saturating_duration_since(now));
+        // Of less than was refused there may be enough.
+        if let Some((refused, until)) = state.refused
+            && refused <= cost
+            && until > now
+        {
+            let more = interval(quota).saturating_mul(saturated(cost - refused));
+            return Answer::Refused(state.retry_at.saturating_duration_since(now) + more);
         }
         let traffic = (state.rate * LEASE.as_secs_f64()).ceil();
         // A rate is never negative, and `as` ends at the largest number.
@@ -104,16 +110,29 @@ impl Account {
         Answer::Ask(traffic.min(quota.units / MOST_OF_QUOTA).max(cost))
     }
 
-    /// Takes note of what the cache gave.
-    pub fn granted(&self, taken: Taken) {
+    /// Takes note of what the cache gave to the one who asked for `cost` at `asked`, so that no slice is taken to last
+    /// longer than it does.
+    pub fn granted(&self, quota: Quota, taken: Taken, cost: u64, asked: Instant) {
         let (mut state, now) = (self.state(), Instant::now());
-        state.leased += taken.granted;
-        state.lease_ends = now + LEASE_LIFE;
-        state.shared_left = taken.left;
-        state.full_at = now + taken.full_in;
+        state.full_at = asked + taken.full_in;
         if taken.granted == 0 {
-            state.refused_until = Some(now + taken.retry_in.clamp(PAUSE.0, PAUSE.1));
+            state.refused = Some((cost, now + taken.retry_in.clamp(PAUSE.0, PAUSE.1)));
             state.retry_at = now + taken.retry_in;
+            return;
+        }
+        state.settle(quota, now);
+        // What was leased before has earlier slices: all count as if they followed those without a gap.
+        let end = match state.leased {
+            0 => state.full_at,
+            _ => state.full_at.min(state.lease_ends + interval(quota).saturating_mul(saturated(taken.granted))),
+        };
+        // Whoever asked spends its units right now, however little ahead their slices are.
+        let soonest = now + SPENT_WITHIN + interval(quota).saturating_mul(saturated(taken.granted));
+        if taken.granted > cost || end >= soonest {
+            state.leased += taken.granted;
+            state.lease_ends = end;
+        } else {
+            (state.leased, state.lease_ends) = (taken.granted, soonest);
         }
     }
 
@@ -129,9 +148,7 @@ impl Account {
 
     /// Takes note of what the cache said without giving anything.
     pub fn seen(&self, taken: Taken) {
-        let (mut state, now) = (self.state(), Instant::now());
-        state.shared_left = taken.left;
-        state.full_at = now + taken.full_in;
+        self.state().full_at = Instant::now() + taken.full_in;
     }
 
     /// Gives leased units back that were spent on a request which another policy refused.
@@ -146,8 +163,7 @@ impl Account {
         let mut bucket = state.local.unwrap_or_default();
         let taken = if spend { bucket.take(now_us, quota, cost, cost) } else { bucket.take(now_us, quota, 0, 0) };
         state.local = Some(bucket);
-        (state.leased, state.refused_until) = (0, None);
-        state.shared_left = taken.left;
+        (state.leased, state.refused) = (0, None);
         state.full_at = now + taken.full_in;
         if taken.granted >= cost && spend || taken.left >= cost && !spend {
             return Answer::Enough;
@@ -159,8 +175,8 @@ impl Account {
     }
 
     /// What is left.
-    pub fn view(&self) -> View {
-        self.state().view(Instant::now())
+    pub fn view(&self, quota: Quota) -> View {
+        self.state().view(quota, Instant::now())
     }
 }
 
@@ -173,8 +189,17 @@ impl State {
     }
 
     /// Whether so much is leased.
-    pub fn has(&self, cost: u64, now: Instant) -> bool {
-        self.lease_ends > now && self.leased >= cost && self.local.is_none()
+    pub fn has(&mut self, quota: Quota, cost: u64, now: Instant) -> bool {
+        self.settle(quota, now);
+        self.leased >= cost && self.local.is_none()
+    }
+
+    /// Lets go of leased units whose slices have come due.
+    fn settle(&mut self, quota: Quota, now: Instant) {
+        if self.leased > 0 {
+            let ahead = self.lease_ends.saturating_duration_since(now).as_micros() / interval(quota).as_micros().max(1);
+            self.leased = self.leased.min(u64::try_from(ahead).unwrap_or(u64::MAX));
+        }
     }
 
     /// Spends what is leased, which [`Self::has`] has said there is.
@@ -190,15 +215,31 @@ impl State {
     /// Spends it, which [`Self::has_locally`] has said there is.
     pub fn spend_locally(&mut self, now: Instant, now_us: i64, quota: Quota, cost: u64) {
         let taken = self.local.get_or_insert_default().take(now_us, quota, cost, cost);
-        (self.leased, self.refused_until) = (0, None);
-        (self.shared_left, self.full_at) = (taken.left, now + taken.full_in);
+        (self.leased, self.refused) = (0, None);
+        self.full_at = now + taken.full_in;
     }
 
-    /// What is left.
-    pub fn view(&self, now: Instant) -> View {
-        let leased = if self.lease_ends > now { self.leased } else { 0 };
-        View { left: self.shared_left + leased, full_in: self.full_at.saturating_duration_since(now) }
+    /// What is left at that time: the bucket has refilled since the cache was asked, and what is leased is not spent.
+    pub fn view(&self, quota: Quota, now: Instant) -> View {
+        let interval = interval(quota);
+        let leased = interval.saturating_mul(saturated(self.leased));
+        let full_in = self.full_at.saturating_duration_since(now).saturating_sub(leased);
+        let spent = full_in.as_micros().div_ceil(interval.as_micros().max(1));
+        View { left: quota.units.saturating_sub(u64::try_from(spent).unwrap_or(u64::MAX)), full_in }
     }
+}
+
+/// How far ahead of the present a lease is placed.
+pub(crate) fn ahead(quota: Quota) -> Duration {
+    LEASE.min(Duration::from_micros(quota.window_us / MOST_OF_WINDOW))
+}
+
+fn interval(quota: Quota) -> Duration {
+    Duration::from_micros(quota.interval_us().unsigned_abs())
+}
+
+fn saturated(units: u64) -> u32 {
+    u32::try_from(units).unwrap_or(u32::MAX)
 }
 
 fn units(n: u64) -> f64 {
@@ -218,7 +259,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_as_large_as_the_traffic_asks_for_and_no_larger_than_its_part_of_the_quota() {
-        let account = Account::new(QUOTA);
+        let account = Account::new();
         account.state().want(1, Instant::now());
         assert_eq!(account.check(QUOTA, 1), Answer::Ask(1));
         for _ in 0..200 {
@@ -236,21 +277,43 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_spent_without_asking_and_ends() {
-        let account = Account::new(QUOTA);
-        account.granted(taken(3));
+        let account = Account::new();
+        account.granted(QUOTA, taken(3), 1, Instant::now());
         assert!(account.spend(2) && !account.spend(2) && account.spend(1));
-        account.granted(taken(3));
+        account.granted(QUOTA, taken(3), 1, Instant::now());
+        // The slices are those from 497 ms to 500 ms from now.
+        tokio::time::advance(Duration::from_millis(497)).await;
         assert_eq!(account.check(QUOTA, 3), Answer::Enough);
-        tokio::time::advance(LEASE_LIFE).await;
-        assert!(matches!(account.check(QUOTA, 3), Answer::Ask(_)), "what was not spent is lost");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(matches!(account.check(QUOTA, 3), Answer::Ask(_)), "what is due is lost");
+        assert_eq!(account.check(QUOTA, 2), Answer::Enough);
+        tokio::time::advance(Duration::from_millis(2)).await;
+        assert!(matches!(account.check(QUOTA, 1), Answer::Ask(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_counts_what_is_leased_and_what_has_come_back() {
+        let account = Account::new();
+        account.granted(QUOTA, taken(10), 1, Instant::now());
+        let view = |left, full_ms| View { left, full_in: Duration::from_millis(full_ms) };
+        assert_eq!(account.view(QUOTA), view(510, 490));
+        assert!(account.spend(4));
+        assert_eq!(account.view(QUOTA), view(506, 494));
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert_eq!(account.view(QUOTA), view(606, 394));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(account.view(QUOTA), view(1_000, 0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_a_refusal_the_cache_is_left_alone_for_a_while() {
-        let account = Account::new(QUOTA);
-        account.granted(Taken { retry_in: Duration::from_millis(50), ..taken(0) });
-        assert_eq!(account.check(QUOTA, 1), Answer::Refused(Duration::from_millis(50)));
+        let account = Account::new();
+        let refused = Taken { retry_in: Duration::from_millis(50), ..taken(0) };
+        account.granted(QUOTA, refused, 5, Instant::now());
+        assert_eq!(account.check(QUOTA, 5), Answer::Refused(Duration::from_millis(50)));
+        assert_eq!(account.check(QUOTA, 7), Answer::Refused(Duration::from_millis(52)), "two units more, 1 ms each");
+        assert_eq!(account.check(QUOTA, 4), Answer::Ask(4), "of less there may be enough");
         tokio::time::advance(Duration::from_millis(50)).await;
-        assert!(matches!(account.check(QUOTA, 1), Answer::Ask(_)));
+        assert!(matches!(account.check(QUOTA, 5), Answer::Ask(_)));
     }
 }

@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::address::network;
-use crate::gcra::{TAKE, Taken};
-use crate::lease::{Account, Answer, View};
+use crate::gcra::{Quota, TAKE, Taken};
+use crate::lease::{Account, Answer, View, ahead};
 use crate::policy::{Group, Per, Policy};
 
 /// The most keys that are remembered. Of more, those that were not asked for longest are forgotten, which gives each of
@@ -176,13 +176,13 @@ impl Limiter {
     /// one clock, and one lock per claim. Claims are always in the order of their policies, so nobody waits in a circle.
     fn at_once(&self, claims: &[Claim<'_>]) -> Option<Decision> {
         let (now, now_us, leased) = (Instant::now(), self.now_us(), self.cache().is_some());
-        let quota = |claim: &Claim<'_>| claim.policy.quota.share(self.replicas);
+        let quota = |claim: &Claim<'_>| self.quota(claim, leased);
         let mut states: SmallVec<[_; 4]> = claims.iter().map(|claim| claim.account.state()).collect();
         let mut enough = true;
         for (claim, state) in claims.iter().zip(&mut states) {
             state.want(claim.cost, now);
             enough &= match leased {
-                true => state.has(claim.cost, now),
+                true => state.has(claim.policy.quota, claim.cost, now),
                 false => state.has_locally(now_us, quota(claim), claim.cost),
             };
         }
@@ -196,7 +196,7 @@ impl Limiter {
                 false => state.spend_locally(now, now_us, quota(claim), claim.cost),
             }
             if !claim.policy.dry_run {
-                let View { left, full_in } = state.view(now);
+                let View { left, full_in } = state.view(quota(claim), now);
                 let policy = Arc::clone(claim.policy);
                 standings.push(Standing { policy, left, reset: full_in, violated: false });
             }
@@ -213,7 +213,7 @@ impl Limiter {
                 Some(_) => drop(self.ask(claim, 0).await),
                 None => drop(claim.account.local(self.now_us(), claim.policy.quota.share(self.replicas), 0, false)),
             }
-            let view = claim.account.view();
+            let view = claim.account.view(self.quota(claim, self.cache().is_some()));
             let policy = Arc::clone(claim.policy);
             standings.push(Standing { policy, left: view.left, reset: view.full_in, violated: false });
         }
@@ -230,7 +230,7 @@ impl Limiter {
         let claim = |(index, policy): (usize, _)| {
             let policy: &Arc<Policy> = policy;
             let subject = subject(policy, caller);
-            let account = self.accounts.get_with((index, subject.clone()), || Arc::new(Account::new(policy.quota)));
+            let account = self.accounts.get_with((index, subject.clone()), || Arc::new(Account::new()));
             Claim { index, policy, account, subject, cost: cost(policy) }
         };
         covering.map(claim).collect()
@@ -238,6 +238,11 @@ impl Limiter {
 
     fn cache(&self) -> Option<&Arc<dyn Cache>> {
         self.shared.as_ref().filter(|cache| cache.is_up())
+    }
+
+    /// What there is for a claim: everything where replicas share it, this one's part where they cannot.
+    fn quota(&self, claim: &Claim<'_>, shared: bool) -> Quota {
+        if shared { claim.policy.quota } else { claim.policy.quota.share(self.replicas) }
     }
 
     fn now_us(&self) -> i64 {
@@ -276,9 +281,12 @@ impl Limiter {
     async fn ask(&self, claim: &Claim<'_>, most: u64) -> bool {
         let Some(cache) = self.cache() else { return false };
         let key = format!("limit:{}:{}", claim.policy.name, claim.subject);
-        let arguments = claim.policy.quota.arguments(claim.cost, most);
+        let quota = claim.policy.quota;
+        let (arguments, asked) = (quota.arguments(claim.cost, most, ahead(quota)), Instant::now());
         match cache.run(&TAKE, &key, &arguments).await.map(|answer| Taken::read(&answer)) {
-            Ok(Some(taken)) if claim.cost > 0 => claim.account.granted(taken),
+            Ok(Some(taken)) if claim.cost > 0 => {
+                claim.account.granted(quota, taken, claim.cost, asked);
+            }
             Ok(Some(taken)) => claim.account.seen(taken),
             Ok(None) => {
                 tracing::error!(policy = claim.policy.name, "the cache gave nonsense for a limit");
@@ -318,6 +326,7 @@ impl Limiter {
 
     fn decision(&self, claims: &[Claim<'_>], refusals: &[Option<Duration>], refused: bool) -> Decision {
         let mut standings = Standings::new();
+        let shared = self.cache().is_some();
         for (claim, refusal) in claims.iter().zip(refusals) {
             if claim.policy.dry_run {
                 if refusal.is_some() {
@@ -328,7 +337,7 @@ impl Limiter {
                 }
                 continue;
             }
-            let view = claim.account.view();
+            let view = claim.account.view(self.quota(claim, shared));
             let violated = refused && refusal.is_some();
             let left = if violated { view.left.min(claim.cost.saturating_sub(1)) } else { view.left };
             let reset = refusal.filter(|_| violated).unwrap_or(view.full_in);

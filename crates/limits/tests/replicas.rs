@@ -191,11 +191,11 @@ async fn lua_and_rust_take_alike() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     for case in 0..40 {
         let key = format!("case{case}");
-        let steps = proptest::collection::vec((0_i64..6, 0_i64..30), 1..12);
+        let steps = proptest::collection::vec((0_i64..6, 0_i64..30, 0_i64..5), 1..12);
         let steps = steps.new_tree(&mut runner).unwrap().current();
-        for (least, more) in steps {
+        for (least, more, ahead) in steps {
             // An interval of a day: what passes while the test runs is nothing.
-            let arguments = [86_400_000_000, 40, least, least + more];
+            let arguments = [86_400_000_000, 40, least, least + more, ahead * 50_000_000_000];
             let ours = local.run(&TAKE, &key, &arguments).await.unwrap();
             let theirs = shared.run(&TAKE, &key, &arguments).await.unwrap();
             assert_eq!(ours[0], theirs[0], "{key}: granted for {arguments:?}");

@@ -241,6 +241,7 @@ fn status(found: &Found<Ready>) -> HeaderValue {
         (Layer::Shared, true) => "haat; hit; detail=redis",
         (Layer::Shared, false) => "haat; hit; ttl=0; detail=redis",
         (Layer::Computed, _) => "haat; fwd=miss",
+        (Layer::Collapsed, _) => "haat; fwd=miss; collapsed",
     })
 }
 
@@ -280,6 +281,18 @@ mod tests {
         );
         let not_modified = ask("gzip", Some(&tags[1]));
         assert!(!not_modified.headers().contains_key(header::CONTENT_ENCODING));
+    }
+
+    #[test]
+    fn the_layer_that_answered_is_named() {
+        let says = |layer, stale_ms| {
+            let found = Found { answer: ready(None), layer, stale: Duration::from_millis(stale_ms) };
+            status(&found)
+        };
+        assert_eq!(says(Layer::Shared, 0), "haat; hit; detail=redis");
+        assert_eq!(says(Layer::Memory, 5), "haat; hit; ttl=0; detail=memory");
+        assert_eq!(says(Layer::Computed, 0), "haat; fwd=miss");
+        assert_eq!(says(Layer::Collapsed, 0), "haat; fwd=miss; collapsed");
     }
 
     #[test]

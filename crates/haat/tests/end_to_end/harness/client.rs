@@ -21,10 +21,23 @@ impl Reply {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
     }
 
+    /// Whether a cache had the answer.
+    pub fn is_hit(&self) -> bool {
+        self.header("cache-status").starts_with("haat; hit")
+    }
+
     /// The body as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// The page as JSON, without the place in the change log that it was made at.
+    #[track_caller]
+    pub fn page(&self) -> Value {
+        let mut page = self.json();
+        page.as_object_mut().unwrap().remove("seq");
+        page
     }
 
     /// The status is this one.

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod client;
+mod fleet;
 mod server;
 mod stage;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 pub use catalogue::{least, ndjson, products_of};
 pub use client::{Reply, ids, skus};
+pub use fleet::{Fleet, Seed};
 pub use server::{Server, signal};
 pub use stage::{Backend, Stage};
 

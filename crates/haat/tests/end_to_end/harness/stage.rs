@@ -113,6 +113,22 @@ impl Stage {
         server
     }
 
+    /// A server with a data folder of its own, beside others on the same database, once it says it is ready.
+    pub async fn start_replica(&self, name: &str) -> Server {
+        let n = self.started.fetch_add(1, Ordering::Relaxed);
+        let log = self.folder.path().join(format!("server-{n}.log"));
+        let mut command = self.command(&["serve"]);
+        command.env("HAAT_DATA_DIR", self.folder.path().join(name));
+        let server = Server::spawn(&mut command, log).await;
+        server.ready().await;
+        server
+    }
+
+    /// Writes the configuration file that every process started from now on reads.
+    pub fn configure(&self, toml: &str) {
+        std::fs::write(self.folder.path().join("haat.toml"), toml).unwrap();
+    }
+
     /// A server that has told its address; it may not be ready yet.
     pub async fn launch(&self, flags: &[&str]) -> Server {
         let n = self.started.fetch_add(1, Ordering::Relaxed);
