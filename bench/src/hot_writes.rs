@@ -54,7 +54,9 @@ struct Write {
 pub async fn run(bench: &Bench, plan: Plan) -> anyhow::Result<()> {
     ensure!(plan.seconds > 0 && plan.rate > 0 && plan.writes > 0, "seconds, rate and writes must be more than 0");
     let bench = &small::bench(bench);
-    let data_dir = small::sqlite(bench).await?;
+    // Its own: products are added here that must not turn up on others' pages.
+    let data_dir = bench.work.join("hot-writes");
+    small::sqlite(bench, &data_dir).await?;
     let mut section =
         Section::begin("71-hot-writes", "Hot pages under writes", &format!("hot-writes --seconds {}", plan.seconds));
     let launch = Launch { data_dir: &data_dir, database: None, settings: vec![policies(GENEROUS)], log: "server.log" };

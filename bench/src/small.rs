@@ -1,14 +1,14 @@
 //! What the benchmarks of the cache and of limits share: a catalogue of 20,000 products in data folders of their own, and
 //! policies that never refuse.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use crate::mariadb::MariaDb;
 use crate::process::measure;
 use crate::server::{Launch, Server, haat};
-use crate::{Bench, Store, catalogue};
+use crate::{Bench, catalogue};
 
 /// How many products there are.
 pub const PRODUCTS: u64 = 20_000;
@@ -34,13 +34,18 @@ pub fn bench(bench: &Bench) -> Bench {
     Bench { products: PRODUCTS, ..bench.clone() }
 }
 
-/// The folder of a server with the catalogue on SQLite, imported when it is not there.
-pub async fn sqlite(bench: &Bench) -> anyhow::Result<PathBuf> {
-    let data_dir = bench.data_dir(Store::Sqlite);
-    if !data_dir.exists() {
-        import(bench, &data_dir, None).await?;
+/// Imports the catalogue into a folder on SQLite when it is not there.
+pub async fn sqlite(bench: &Bench, data_dir: &Path) -> anyhow::Result<()> {
+    if data_dir.exists() {
+        return Ok(());
     }
-    Ok(data_dir)
+    // Half of an import must not be taken for all of it.
+    let part = data_dir.with_extension("part");
+    if part.exists() {
+        std::fs::remove_dir_all(&part)?;
+    }
+    import(bench, &part, None).await?;
+    Ok(std::fs::rename(&part, data_dir)?)
 }
 
 /// Folders of `servers` servers that share the catalogue on MariaDB; made anew, because the database may have been
@@ -56,7 +61,7 @@ pub async fn mariadb(bench: &Bench, database: &MariaDb, servers: usize) -> anyho
     Ok(folders)
 }
 
-async fn import(bench: &Bench, data_dir: &PathBuf, database: Option<&MariaDb>) -> anyhow::Result<()> {
+async fn import(bench: &Bench, data_dir: &Path, database: Option<&MariaDb>) -> anyhow::Result<()> {
     let file = catalogue::make(bench, bench.products, 1).await?.to_string_lossy().into_owned();
     measure(haat(bench, data_dir, database, &["migrate"])).await.context("migrate")?;
     measure(haat(bench, data_dir, database, &["import", &file])).await?;
