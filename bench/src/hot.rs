@@ -41,6 +41,7 @@ struct Contestant {
 #[derive(Default)]
 struct Score {
     shots: Vec<Shot>,
+    warm_up_failed: u64,
     cpu: Duration,
 }
 
@@ -59,9 +60,9 @@ impl Score {
         self.median(|shot| shot.p99)
     }
 
-    /// Requests that were refused or not answered.
+    /// Requests that were refused or not answered, those before the first round included.
     fn failed(&self) -> u64 {
-        self.shots.iter().map(|shot| shot.failed).sum()
+        self.warm_up_failed + self.shots.iter().map(|shot| shot.failed).sum::<u64>()
     }
 
     /// Processor time per request, microseconds.
@@ -171,9 +172,9 @@ async fn duel(
     page: usize,
 ) -> anyhow::Result<Vec<(&'static str, Score)>> {
     let mut scores: Vec<_> = all.iter().map(|c| (c.name, Score::default())).collect();
-    for contestant in all {
+    for (contestant, (_, score)) in all.iter().zip(&mut scores) {
         // Everything warm, as it is after a minute in operation.
-        fire(bench, Aim { seconds: 1, ..plan.aim }, &contestant.url, None).await?;
+        score.warm_up_failed = fire(bench, Aim { seconds: 1, ..plan.aim }, &contestant.url, None).await?.failed;
     }
     for round in 0..plan.rounds {
         for turn in 0..all.len() {

@@ -241,7 +241,7 @@ async fn added(
         without.row("no policies")
     ));
     let more = (median(&with.p99) - median(&without.p99)) / 1e3;
-    section.note(format!("limits add {more:.2} ms to the p99 ({})", verdict(more <= 0.2, "aim 0.2 ms")));
+    section.note(format!("limits add {more:.3} ms to the p99 ({})", verdict(more <= 0.2, "aim 0.2 ms")));
     let seconds = plan.round_seconds * u64::try_from(plan.rounds)?;
     section.note(format!(
         "{:.1} Redis calls per second for two policies at {} requests per second, traffic under way",
