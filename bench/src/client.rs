@@ -16,11 +16,20 @@ pub struct Client {
 pub struct Answer {
     /// The status code.
     pub status: u16,
+    /// Status line and header fields as they came.
+    pub head: Vec<u8>,
     /// The body, dechunked.
     pub body: Vec<u8>,
 }
 
 impl Answer {
+    /// The first header field of that name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let head = std::str::from_utf8(&self.head).ok()?;
+        let mut fields = head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
+        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
     /// Whether a listing came back without products.
     pub fn is_empty_listing(&self) -> bool {
         self.body.starts_with(br#"{"data":[]"#)
@@ -46,9 +55,14 @@ impl Client {
 
     /// GET of a path with its query, percent-encoded.
     pub async fn get(&mut self, target: &str) -> anyhow::Result<Answer> {
-        let head = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        self.stream.write_all(head.as_bytes()).await?;
+        self.send(target).await?;
         self.answer().await
+    }
+
+    /// Sends a GET; [`Self::answer`] waits for what comes of it.
+    pub async fn send(&mut self, target: &str) -> anyhow::Result<()> {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        Ok(self.stream.write_all(head.as_bytes()).await?)
     }
 
     /// PUT of a JSON body.
@@ -63,22 +77,23 @@ impl Client {
         self.answer().await
     }
 
-    async fn answer(&mut self) -> anyhow::Result<Answer> {
-        let head = self.head().await?;
+    /// The answer to the oldest request that has none yet.
+    pub async fn answer(&mut self) -> anyhow::Result<Answer> {
+        let (head, text) = self.head().await?;
         let body = match head.length {
             Length::Known(n) => self.take(n).await?,
             Length::Chunked => self.chunks().await?,
         };
-        Ok(Answer { status: head.status, body })
+        Ok(Answer { status: head.status, head: text, body })
     }
 
-    async fn head(&mut self) -> anyhow::Result<Head> {
+    async fn head(&mut self) -> anyhow::Result<(Head, Vec<u8>)> {
         let mut searched = 0;
         loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n", searched) {
-                let head = Head::parse(self.buffer.get(..end).unwrap_or_default())?;
-                self.buffer.drain(..end + 4);
-                return Ok(head);
+                let text = self.take(end).await?;
+                self.take(4).await?;
+                return Ok((Head::parse(&text)?, text));
             }
             searched = self.buffer.len().saturating_sub(3);
             self.fill().await?;

@@ -7,17 +7,27 @@
 
 mod catalogue;
 mod client;
+mod drive;
+mod hot;
+mod hot_writes;
 mod ingest;
+mod limits;
 mod listing;
 mod load;
 mod mariadb;
+mod nginx;
+mod overload;
 mod pressure;
 mod process;
+mod redis;
 mod relevance;
 mod report;
 mod server;
+mod small;
 mod sql;
+mod stampede;
 mod workload;
+mod wrk;
 
 use std::path::{Path, PathBuf};
 
@@ -151,6 +161,69 @@ enum Command {
         #[arg(long)]
         misses: bool,
     },
+    /// A cached page beside nginx that serves the same bytes from a file.
+    Hot {
+        /// How often everybody has a turn.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Seconds of a turn.
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// Connections.
+        #[arg(long, default_value_t = 64)]
+        connections: usize,
+    },
+    /// Hot pages while the products on them are written.
+    HotWrites {
+        /// Seconds quiet, and again under writes.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// Listings per second.
+        #[arg(long, default_value_t = 1_000)]
+        rate: u32,
+        /// Writes per second.
+        #[arg(long, default_value_t = 100)]
+        writes: u32,
+    },
+    /// One cold page asked by everybody at once, in four servers.
+    Stampede {
+        /// How many pages, one after another.
+        #[arg(long, default_value_t = 10)]
+        keys: usize,
+        /// Connections to all servers together.
+        #[arg(long, default_value_t = 1_000)]
+        connections: usize,
+    },
+    /// What a rate limit shared by four servers admits, and what it costs.
+    Limits {
+        /// Seconds of bursts.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Rounds with and without policies.
+        #[arg(long, default_value_t = 8)]
+        rounds: usize,
+        /// Seconds of a round.
+        #[arg(long, default_value_t = 5)]
+        round_seconds: u64,
+        /// Listings per second in a round.
+        #[arg(long, default_value_t = 1_000)]
+        rate: u32,
+    },
+    /// Three times what the server can carry.
+    Overload {
+        /// Seconds of every step.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Numbers of connections to find out what the server can carry.
+        #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16,32,64")]
+        steps: Vec<usize>,
+        /// Connections of the overload.
+        #[arg(long, default_value_t = 512)]
+        connections: usize,
+        /// The fixed limit to compare with.
+        #[arg(long, default_value_t = 4)]
+        fixed: usize,
+    },
     /// Put the sections together.
     Report {
         /// Where.
@@ -176,6 +249,19 @@ async fn main() -> anyhow::Result<()> {
         Command::DuringImport { changed, rate } => pressure::run(&bench, changed, rate).await,
         Command::Memory => ingest::memory(&bench).await,
         Command::Relevance { queries, misses } => relevance::run(&bench, queries, misses).await,
+        Command::Hot { rounds, seconds, connections } => {
+            hot::run(&bench, hot::Plan { rounds, aim: wrk::Aim { connections, seconds } }).await
+        }
+        Command::HotWrites { seconds, rate, writes } => {
+            hot_writes::run(&bench, hot_writes::Plan { seconds, rate, writes }).await
+        }
+        Command::Stampede { keys, connections } => stampede::run(&bench, keys, connections).await,
+        Command::Limits { seconds, rounds, round_seconds, rate } => {
+            limits::run(&bench, limits::Plan { seconds, rounds, round_seconds, rate }).await
+        }
+        Command::Overload { seconds, steps, connections, fixed } => {
+            overload::run(&bench, overload::Plan { seconds, steps, connections, fixed }).await
+        }
         Command::Report { out } => report::assemble(&bench, &out),
     }
 }

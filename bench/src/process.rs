@@ -40,6 +40,16 @@ pub fn memory(pid: u32) -> anyhow::Result<Memory> {
     Ok(Memory { resident: kib("VmRSS:"), anonymous: kib("RssAnon:"), mapped: kib("RssFile:"), peak: kib("VmHWM:") })
 }
 
+/// The processor time that a process has taken so far, to a hundredth of a second (`/proc/PID/stat`).
+pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    const TICK: Duration = Duration::from_millis(10);
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name may have anything in it, so fields are counted from its closing parenthesis: utime and stime.
+    let fields = text.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>).sum::<Result<u32, _>>()?;
+    Ok(TICK * ticks)
+}
+
 /// Runs a command to its end.
 ///
 /// # Errors

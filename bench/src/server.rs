@@ -26,6 +26,18 @@ pub fn haat(bench: &Bench, data_dir: &Path, database: Option<&MariaDb>, args: &[
     command
 }
 
+/// How a server is started.
+pub struct Launch<'a> {
+    /// Where its files are.
+    pub data_dir: &'a Path,
+    /// The database, if it is not the bundled one.
+    pub database: Option<&'a MariaDb>,
+    /// Settings, as environment variables.
+    pub settings: Vec<(&'static str, String)>,
+    /// The file in the work folder that it logs to.
+    pub log: &'a str,
+}
+
 /// A server, ended when it is dropped.
 pub struct Server {
     child: Child,
@@ -38,11 +50,18 @@ pub struct Server {
 impl Server {
     /// Starts one and waits until it is ready.
     pub async fn start(bench: &Bench, data_dir: &Path, database: Option<&MariaDb>) -> anyhow::Result<Self> {
+        Self::launch(bench, &Launch { data_dir, database, settings: Vec::new(), log: "server.log" }).await
+    }
+
+    /// Starts one with settings and waits until it is ready.
+    pub async fn launch(bench: &Bench, launch: &Launch<'_>) -> anyhow::Result<Self> {
         let port = free_port()?;
-        let log = std::fs::File::create(bench.work.join("server.log"))?;
+        let log_path = bench.work.join(launch.log);
+        let log = std::fs::File::create(&log_path)?;
         let started = Instant::now();
-        let child = haat(bench, data_dir, database, &["serve"])
+        let child = haat(bench, launch.data_dir, launch.database, &["serve"])
             .env("PORT", port.to_string())
+            .envs(launch.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -51,7 +70,7 @@ impl Server {
         let mut server = Self { child, port, ready_after: Duration::ZERO };
         while !server.is_ready().await {
             if let Some(status) = server.child.try_wait()? {
-                bail!("haat serve ended: {status}; see {}", bench.work.join("server.log").display());
+                bail!("haat serve ended: {status}; see {}", log_path.display());
             }
             if started.elapsed() > Duration::from_secs(600) {
                 bail!("haat serve is not ready after ten minutes");
@@ -69,9 +88,27 @@ impl Server {
         }
     }
 
+    /// Waits until listings come from a complete index.
+    pub async fn wait_complete(&self) -> anyhow::Result<()> {
+        let (mut client, started) = (Client::connect(self.port).await?, Instant::now());
+        while client.get("/v1/products?limit=1&count=none").await?.field("haat-index").is_some() {
+            anyhow::ensure!(
+                started.elapsed() < Duration::from_secs(600),
+                "the index is not complete after ten minutes"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("the server is gone")
+    }
+
     /// What it holds now.
     pub fn memory(&self) -> anyhow::Result<Memory> {
-        memory(self.child.id().context("the server is gone")?)
+        memory(self.pid()?)
     }
 
     /// Lets it drain.

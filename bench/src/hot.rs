@@ -1,0 +1,238 @@
+//! A cached page from Haat beside nginx that serves the same bytes from a file.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use crate::client::Client;
+use crate::drive::Cached;
+use crate::nginx::{self, Nginx};
+use crate::process::cpu;
+use crate::redis::Redis;
+use crate::report::{Section, verdict};
+use crate::server::{Launch, Server};
+use crate::small::{self, GENEROUS, cache_memory, policies};
+use crate::wrk::{Aim, Shot, fire};
+use crate::{Bench, Store};
+
+/// Twenty products as they come.
+const TARGET: &str = "/v1/products?limit=20&count=none";
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// How often everybody has a turn.
+    pub rounds: usize,
+    /// One turn.
+    pub aim: Aim,
+}
+
+/// A server that takes its turns.
+struct Contestant {
+    name: &'static str,
+    url: String,
+    /// The entity tag that it gives the page.
+    tag: String,
+    pid: u32,
+}
+
+/// Its turns.
+#[derive(Default)]
+struct Score {
+    shots: Vec<Shot>,
+    warm_up_failed: u64,
+    cpu: Duration,
+}
+
+impl Score {
+    fn median(&self, of: impl Fn(&Shot) -> f64) -> f64 {
+        let mut all: Vec<f64> = self.shots.iter().map(of).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
+    fn rate(&self) -> f64 {
+        self.median(|shot| shot.rate)
+    }
+
+    fn p99(&self) -> f64 {
+        self.median(|shot| shot.p99)
+    }
+
+    /// Requests that were refused or not answered, those before the first round included.
+    fn failed(&self) -> u64 {
+        self.warm_up_failed + self.shots.iter().map(|shot| shot.failed).sum::<u64>()
+    }
+
+    /// Processor time per request, microseconds.
+    fn cpu_us(&self) -> f64 {
+        let requests: u64 = self.shots.iter().map(|shot| shot.requests).sum();
+        self.cpu.as_secs_f64() * 1e6 / requests.max(1) as f64
+    }
+}
+
+/// Runs the subcommand.
+pub async fn run(bench: &Bench, plan: Plan) -> anyhow::Result<()> {
+    ensure!(plan.rounds > 0, "at least one round");
+    let bench = &small::bench(bench);
+    small::sqlite(bench, &bench.data_dir(Store::Sqlite)).await?;
+    let mut section = Section::begin("70-hot", "A cached page beside nginx", &format!("hot --rounds {}", plan.rounds));
+    let server = launch(bench, vec![policies(GENEROUS)]).await?;
+    let page = page(&server, Cached::Memory).await?;
+    let nginx = Nginx::start(bench, &page).await?;
+    for known in [false, true] {
+        let scores = duel(bench, plan, &contestants(&server, &nginx, true).await?, known, page.len()).await?;
+        let what = if known { "`If-None-Match`, answered with 304" } else { "the whole page" };
+        section.table(&table(what, &scores)?);
+        verdicts(&mut section, what, &scores, 0.9, Some(1.5))?;
+        ensure!(cached(&server).await? == Cached::Memory, "the page no longer came from memory");
+    }
+    server.stop().await?;
+
+    let redis = Redis::start(bench).await?;
+    let server = launch(bench, vec![policies(GENEROUS), cache_memory("0B"), redis.setting()]).await?;
+    ensure!(self::page(&server, Cached::Redis).await? == page, "the page from Redis is another");
+    let scores = duel(bench, plan, &contestants(&server, &nginx, false).await?, false, page.len()).await?;
+    let what = "every answer from Redis";
+    section.table(&table(what, &scores)?);
+    verdicts(&mut section, what, &scores, 0.3, None)?;
+    ensure!(cached(&server).await? == Cached::Redis, "the page no longer came from Redis");
+    server.stop().await?;
+    redis.stop().await?;
+    nginx.stop().await?;
+    std::fs::remove_file(bench.work.join("hot.log"))?;
+    notes(&mut section, plan, page.len());
+    section.write(bench)
+}
+
+fn notes(section: &mut Section, plan: Plan, page: usize) {
+    section.note(format!(
+        "`{TARGET}`, {page} bytes, not compressed; `wrk -t1 -c{} -d{}s --latency` against each in turn, {} rounds in \
+         changing order; medians of the rounds. wrk is a closed loop: its latencies are those of as many requests at a \
+         time as it has connections",
+        plan.aim.connections, plan.aim.seconds, plan.rounds
+    ));
+    section.note(
+        "Haat: two policies on every request, a log line per request into a file, defaults otherwise; nginx: one worker, \
+         `sendfile`, kept-alive connections. The memory cache needs no Redis; in the last table `cache.memory = \"0B\"`"
+            .to_owned(),
+    );
+    section
+        .note("verdicts are against nginx with a log line per request, the other rows are for comparison".to_owned());
+}
+
+async fn launch(bench: &Bench, settings: Vec<(&'static str, String)>) -> anyhow::Result<Server> {
+    let data_dir = bench.data_dir(Store::Sqlite);
+    Server::launch(bench, &Launch { data_dir: &data_dir, database: None, settings, log: "hot.log" }).await
+}
+
+/// Who answers the page now.
+async fn cached(server: &Server) -> anyhow::Result<Cached> {
+    Ok(Cached::of(&Client::connect(server.port).await?.get(TARGET).await?))
+}
+
+/// The page, once it comes from where it should.
+async fn page(server: &Server, from: Cached) -> anyhow::Result<Vec<u8>> {
+    let mut client = Client::connect(server.port).await?;
+    for _ in 0..50 {
+        let answer = client.get(TARGET).await?;
+        if Cached::of(&answer) == from {
+            ensure!(answer.field("ratelimit").is_some(), "the policies are not in force");
+            return answer.ok();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    anyhow::bail!("the page never came from {from:?}")
+}
+
+async fn contestants(server: &Server, nginx: &Nginx, all: bool) -> anyhow::Result<Vec<Contestant>> {
+    let (worker, haat) = (nginx.worker()?, server.pid()?);
+    let mut ports =
+        vec![("Haat", server.port, TARGET, haat), ("nginx, log line per request", nginx.logged, nginx::PAGE, worker)];
+    if all {
+        ports.push(("nginx, log written 64 KiB at a time", nginx.buffered, nginx::PAGE, worker));
+        ports.push(("nginx, no log", nginx.silent, nginx::PAGE, worker));
+    }
+    let mut contestants = Vec::new();
+    for (name, port, target, pid) in ports {
+        let answer = Client::connect(port).await?.get(target).await?;
+        let tag = answer.field("etag").with_context(|| format!("{name} gives no ETag"))?.to_owned();
+        contestants.push(Contestant { name, url: format!("http://127.0.0.1:{port}{target}"), tag, pid });
+    }
+    Ok(contestants)
+}
+
+/// Everybody's turns, round by round; who begins changes.
+async fn duel(
+    bench: &Bench,
+    plan: Plan,
+    all: &[Contestant],
+    known: bool,
+    page: usize,
+) -> anyhow::Result<Vec<(&'static str, Score)>> {
+    let mut scores: Vec<_> = all.iter().map(|c| (c.name, Score::default())).collect();
+    for (contestant, (_, score)) in all.iter().zip(&mut scores) {
+        // Everything warm, as it is after a minute in operation.
+        score.warm_up_failed = fire(bench, Aim { seconds: 1, ..plan.aim }, &contestant.url, None).await?.failed;
+    }
+    for round in 0..plan.rounds {
+        for turn in 0..all.len() {
+            let place = (round + turn) % all.len();
+            let (Some(contestant), Some((_, score))) = (all.get(place), scores.get_mut(place)) else { continue };
+            let header = known.then(|| format!("If-None-Match: {}", contestant.tag));
+            let before = cpu(contestant.pid)?;
+            let shot = fire(bench, plan.aim, &contestant.url, header.as_deref()).await?;
+            score.cpu += cpu(contestant.pid)?.saturating_sub(before);
+            // Whole pages where they were asked for (but for a few refusals, which are counted), none where they are known.
+            let whole = shot.bytes > 0.9 * page as f64;
+            ensure!(whole != known && (whole || shot.bytes < 2_000.0), "{}: {} bytes", contestant.name, shot.bytes);
+            score.shots.push(shot);
+        }
+    }
+    Ok(scores)
+}
+
+fn table(what: &str, scores: &[(&'static str, Score)]) -> anyhow::Result<String> {
+    let mut text = format!(
+        "| {what} | requests/s | of nginx's | p50 ms | p99 ms | times nginx's | CPU µs per request | failed |\n\
+         |---|---|---|---|---|---|---|---|\n"
+    );
+    let nginx = &scores.get(1).context("nginx had no turn")?.1;
+    for (name, score) in scores {
+        writeln!(
+            text,
+            "| {name} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {} |",
+            score.rate(),
+            score.rate() / nginx.rate(),
+            score.median(|shot| shot.p50) / 1e3,
+            score.p99() / 1e3,
+            score.p99() / nginx.p99(),
+            score.cpu_us(),
+            score.failed()
+        )?;
+    }
+    Ok(text)
+}
+
+fn verdicts(
+    section: &mut Section,
+    what: &str,
+    scores: &[(&'static str, Score)],
+    rate: f64,
+    p99: Option<f64>,
+) -> anyhow::Result<()> {
+    let [(_, haat), (_, nginx), ..] = scores else { anyhow::bail!("two contestants") };
+    let ratio = haat.rate() / nginx.rate();
+    let aim = verdict(ratio >= rate, &format!("at least {rate} of nginx's requests per second"));
+    let mut line = format!("{what}: {ratio:.2} ({aim})");
+    if let Some(most) = p99 {
+        let ratio = haat.p99() / nginx.p99();
+        write!(line, "; p99 {ratio:.2} times nginx's ({})", verdict(ratio <= most, &format!("at most {most} times")))?;
+    }
+    if haat.failed() + nginx.failed() > 0 {
+        write!(line, "; **{} requests failed** that nothing should refuse", haat.failed() + nginx.failed())?;
+    }
+    section.note(line);
+    Ok(())
+}
