@@ -35,7 +35,7 @@ const OWN_WRITTEN: u64 = 100_000;
 pub(crate) struct Pages {
     answers: Answers<Ready, Problem>,
     /// What is asked for, by the address.
-    addresses: Cache<Box<str>, Arc<Address>, RandomState>,
+    addresses: Cache<Arc<str>, Arc<Address>, RandomState>,
     /// The change up to which an answer must know of a product that was written here.
     written: Cache<Box<str>, u64>,
     pub overload: Arc<Overload>,
@@ -70,7 +70,7 @@ impl Pages {
             answers: Answers::new(options.answers.clone(), generations, services.cache.clone()),
             addresses: Cache::builder()
                 .max_capacity(ADDRESSES)
-                .weigher(|address: &Box<str>, _| u32::try_from(address.len() * 2 + 200).unwrap_or(u32::MAX))
+                .weigher(|address: &Arc<str>, _| u32::try_from(address.len() * 2 + 200).unwrap_or(u32::MAX))
                 .build_with_hasher(RandomState::default()),
             written: Cache::builder().max_capacity(OWN_WRITTEN).time_to_live(OWN_WRITES).build(),
             overload: Overload::new(options.concurrency),

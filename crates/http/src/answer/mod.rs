@@ -2,6 +2,7 @@
 
 pub(crate) mod caching;
 pub(crate) mod coding;
+pub(crate) mod date;
 pub(crate) mod document;
 pub(crate) mod link;
 pub(crate) mod page;

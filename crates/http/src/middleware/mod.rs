@@ -21,6 +21,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use tracing::Instrument;
 
+use crate::answer::date::date;
 use crate::answer::ready::respond;
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::state::{App, Peer, SharedApp};
@@ -70,7 +71,9 @@ pub(crate) fn at_hand<B>(app: &App, request: &http::Request<B>, peer: Peer) -> O
         };
         around.decision = Some(decision);
     }
-    let response = respond(&found, request.headers(), &app.caching, app.services.clock.now());
+    let now = app.services.clock.now();
+    let mut response = respond(&found, request.headers(), &app.caching, now);
+    response.headers_mut().insert(header::DATE, date(now));
     let bytes = u64::try_from(response.body().len()).ok();
     Some(around.end(response, bytes))
 }

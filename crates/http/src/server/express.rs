@@ -6,13 +6,10 @@
 //! Where the end of a message cannot be told (chunked bodies, heads that come in pieces, pipelining across a message that
 //! was passed on, HTTP/2), the library has the connection from there on to itself.
 
-use std::cell::RefCell;
 use std::io::IoSlice;
-use std::time::SystemTime;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use httpdate::HttpDate;
 
 use crate::api::Api;
 use crate::state::Peer;
@@ -250,7 +247,7 @@ impl Head<'_> {
     }
 }
 
-/// Writes the head of an answer as the library would.
+/// Writes the head of an answer, which has its `Date` already, as the library would.
 fn write_head(out: &mut BytesMut, response: &Response<Bytes>) {
     out.reserve(1024);
     out.extend_from_slice(match response.status() {
@@ -270,22 +267,7 @@ fn write_head(out: &mut BytesMut, response: &Response<Bytes>) {
         out.extend_from_slice(digits.format(response.body().len()).as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"date: ");
-    out.extend_from_slice(&date());
-    out.extend_from_slice(b"\r\n\r\n");
-}
-
-/// `Date` (RFC 9110 §6.6.1), made once a second and thread.
-fn date() -> Bytes {
-    thread_local!(static DATE: RefCell<(u64, Bytes)> = const { RefCell::new((0, Bytes::new())) });
-    let now = SystemTime::now();
-    let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    DATE.with_borrow_mut(|(of, text)| {
-        if *of != second {
-            (*of, *text) = (second, Bytes::from(HttpDate::from(now).to_string()));
-        }
-        text.clone()
-    })
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -358,13 +340,11 @@ mod tests {
         let mut out = BytesMut::new();
         write_head(&mut out, &response);
         let text = String::from_utf8(out.to_vec()).unwrap();
-        let (head, date) = text.split_once("date: ").unwrap();
-        assert_eq!(head, "HTTP/1.1 200 OK\r\netag: \"1\"\r\ncontent-length: 2\r\n");
-        assert!(httpdate::parse_http_date(date.trim_end()).is_ok() && date.ends_with(" GMT\r\n\r\n"), "{date}");
+        assert_eq!(text, "HTTP/1.1 200 OK\r\netag: \"1\"\r\ncontent-length: 2\r\n\r\n");
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         out.clear();
         write_head(&mut out, &response);
         let text = String::from_utf8(out.to_vec()).unwrap();
-        assert!(text.starts_with("HTTP/1.1 304 Not Modified\r\netag: \"1\"\r\ndate: "), "{text}");
+        assert_eq!(text, "HTTP/1.1 304 Not Modified\r\netag: \"1\"\r\n\r\n");
     }
 }
