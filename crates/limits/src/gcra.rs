@@ -38,6 +38,11 @@ impl Quota {
         i64::try_from(self.window_us.div_ceil(self.units.max(1)).max(1)).unwrap_or(i64::MAX)
     }
 
+    /// The time that so many units take, in microseconds.
+    pub fn cost_us(self, units: u64) -> i64 {
+        i64::try_from(units).unwrap_or(i64::MAX).saturating_mul(self.interval_us())
+    }
+
     /// An n-th part, at least one unit.
     pub fn share(self, parts: u64) -> Self {
         Self { units: (self.units / parts.max(1)).max(1), ..self }
@@ -128,6 +133,27 @@ fn take(now: i64, cell: &mut Cell, arguments: &[i64]) -> Vec<i64> {
     vec![granted, available - granted, tat - now, retry]
 }
 
+/// Gives back what [`TAKE`] gave a moment ago, as if it had not been asked for: argument µs of the TAT; gives nothing.
+pub static GIVE_BACK: Script = Script { name: "give_back", lua: LUA_GIVE_BACK, native: give_back };
+
+const LUA_GIVE_BACK: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local tat = tonumber(redis.call('GET', KEYS[1]) or '0') - tonumber(ARGV[1])
+if tat > now then
+  redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', math.floor((tat - now) / 1000) + 1)
+else
+  redis.call('DEL', KEYS[1])
+end
+return {}";
+
+fn give_back(now: i64, cell: &mut Cell, arguments: &[i64]) -> Vec<i64> {
+    let [by] = *arguments else { return Vec::new() };
+    let tat = cell.value.unwrap_or(0).saturating_sub(by).max(now);
+    *cell = Cell { value: Some(tat), ttl_ms: (tat - now) / 1000 + 1 };
+    Vec::new()
+}
+
 /// A bucket in this process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bucket(Cell);
@@ -137,6 +163,12 @@ impl Bucket {
     pub(crate) fn take(&mut self, now_us: i64, quota: Quota, least: u64, most: u64) -> Taken {
         let answer = take(now_us, &mut self.0, &quota.arguments(least, most, Duration::ZERO));
         Taken::read(&answer).unwrap_or(Taken { granted: 0, left: 0, full_in: Duration::ZERO, retry_in: Duration::ZERO })
+    }
+
+    /// Gives units back that were taken a moment ago.
+    pub(crate) fn give_back(&mut self, quota: Quota, units: u64) {
+        let by = quota.cost_us(units);
+        self.0.value = self.0.value.map(|tat| tat.saturating_sub(by));
     }
 }
 

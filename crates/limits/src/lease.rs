@@ -20,8 +20,6 @@ const MOST_OF_WINDOW: u64 = 100;
 const MOST_OF_QUOTA: u64 = 20;
 /// Over what time traffic is measured.
 const MEMORY_SECS: f64 = 0.5;
-/// How long a request may take from asking for its units to spending them.
-const SPENT_WITHIN: Duration = Duration::from_millis(2);
 /// After a refusal the cache is not asked again for so long, at least and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
@@ -87,22 +85,18 @@ impl Account {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a request of that cost can be had.
-    pub fn check(&self, quota: Quota, cost: u64) -> Answer {
+    /// Takes a request's units from the lease, if there are enough.
+    pub fn take(&self, quota: Quota, cost: u64) -> Answer {
         let (mut state, now) = (self.state(), Instant::now());
         // The cache is back: what was kept instead of it no longer counts.
         state.local = None;
         state.settle(quota, now);
         if state.leased >= cost {
+            state.leased -= cost;
             return Answer::Enough;
         }
-        // Of less than was refused there may be enough.
-        if let Some((refused, until)) = state.refused
-            && refused <= cost
-            && until > now
-        {
-            let more = interval(quota).saturating_mul(saturated(cost - refused));
-            return Answer::Refused(state.retry_at.saturating_duration_since(now) + more);
+        if let Some(retry) = state.refuses(quota, cost, now) {
+            return Answer::Refused(retry);
         }
         let traffic = (state.rate * LEASE.as_secs_f64()).ceil();
         // A rate is never negative, and `as` ends at the largest number.
@@ -111,39 +105,27 @@ impl Account {
     }
 
     /// Takes note of what the cache gave to the one who asked for `cost` at `asked`, so that no slice is taken to last
-    /// longer than it does.
-    pub fn granted(&self, quota: Quota, taken: Taken, cost: u64, asked: Instant) {
+    /// longer than it does; says whether it gave that, which is spent then.
+    pub fn granted(&self, quota: Quota, taken: Taken, cost: u64, asked: Instant) -> bool {
         let (mut state, now) = (self.state(), Instant::now());
         state.full_at = asked + taken.full_in;
         if taken.granted == 0 {
             state.refused = Some((cost, now + taken.retry_in.clamp(PAUSE.0, PAUSE.1)));
             state.retry_at = now + taken.retry_in;
-            return;
+            return false;
         }
-        state.settle(quota, now);
-        // What was leased before has earlier slices: all count as if they followed those without a gap.
-        let end = match state.leased {
-            0 => state.full_at,
-            _ => state.full_at.min(state.lease_ends + interval(quota).saturating_mul(saturated(taken.granted))),
-        };
-        // Whoever asked spends its units right now, however little ahead their slices are.
-        let soonest = now + SPENT_WITHIN + interval(quota).saturating_mul(saturated(taken.granted));
-        if taken.granted > cost || end >= soonest {
-            state.leased += taken.granted;
-            state.lease_ends = end;
-        } else {
-            (state.leased, state.lease_ends) = (taken.granted, soonest);
+        // The asker's units are spent here and now, nobody else can be quicker; the lease is what is beyond them.
+        let surplus = taken.granted.saturating_sub(cost);
+        if surplus > 0 {
+            state.settle(quota, now);
+            // What was leased before has earlier slices: all count as if they followed those without a gap.
+            state.lease_ends = match state.leased {
+                0 => state.full_at,
+                _ => state.full_at.min(state.lease_ends + interval(quota).saturating_mul(saturated(taken.granted))),
+            };
+            state.leased += surplus;
         }
-    }
-
-    /// Spends leased units; false when somebody else has meanwhile.
-    pub fn spend(&self, cost: u64) -> bool {
-        let mut state = self.state();
-        let enough = state.leased >= cost;
-        if enough {
-            state.leased -= cost;
-        }
-        enough
+        true
     }
 
     /// Takes note of what the cache said without giving anything.
@@ -154,6 +136,20 @@ impl Account {
     /// Gives leased units back that were spent on a request which another policy refused.
     pub fn give_back(&self, cost: u64) {
         self.state().leased += cost;
+    }
+
+    /// Takes note that units which the cache gave are with it again.
+    pub fn returned(&self, quota: Quota, cost: u64) {
+        let mut state = self.state();
+        state.full_at =
+            state.full_at.checked_sub(interval(quota).saturating_mul(saturated(cost))).unwrap_or(state.asked);
+    }
+
+    /// The same with units of the bucket that stands in for the cache.
+    pub fn give_back_locally(&self, quota: Quota, cost: u64) {
+        if let Some(bucket) = &mut self.state().local {
+            bucket.give_back(quota, cost);
+        }
     }
 
     /// Whether a request of that cost can be had from the bucket that stands in for the cache; takes it if so and
@@ -192,6 +188,17 @@ impl State {
     pub fn has(&mut self, quota: Quota, cost: u64, now: Instant) -> bool {
         self.settle(quota, now);
         self.leased >= cost && self.local.is_none()
+    }
+
+    /// Whether the cache has said lately that there is not so much, and how long there will not be.
+    pub fn refuses(&self, quota: Quota, cost: u64, now: Instant) -> Option<Duration> {
+        let (refused, until) = self.refused?;
+        // Of less than was refused there may be enough, and what is leased is not the cache's any more.
+        if refused > cost || until <= now || self.leased >= cost {
+            return None;
+        }
+        let more = interval(quota).saturating_mul(saturated(cost - refused));
+        Some(self.retry_at.saturating_duration_since(now) + more)
     }
 
     /// Lets go of leased units whose slices have come due.
@@ -261,43 +268,44 @@ mod tests {
     async fn a_lease_is_as_large_as_the_traffic_asks_for_and_no_larger_than_its_part_of_the_quota() {
         let account = Account::new();
         account.state().want(1, Instant::now());
-        assert_eq!(account.check(QUOTA, 1), Answer::Ask(1));
+        assert_eq!(account.take(QUOTA, 1), Answer::Ask(1));
         for _ in 0..200 {
             tokio::time::advance(Duration::from_millis(5)).await;
             account.state().want(1, Instant::now());
         }
-        let Answer::Ask(most) = account.check(QUOTA, 1) else { panic!("nothing is leased yet") };
+        let Answer::Ask(most) = account.take(QUOTA, 1) else { panic!("nothing is leased yet") };
         assert!((15..=25).contains(&most), "200 a second: {most} for a tenth of one");
         for _ in 0..10_000 {
             account.state().want(1, Instant::now());
         }
-        assert_eq!(account.check(QUOTA, 1), Answer::Ask(50));
-        assert_eq!(account.check(QUOTA, 80), Answer::Ask(80), "never less than the request costs");
+        assert_eq!(account.take(QUOTA, 1), Answer::Ask(50));
+        assert_eq!(account.take(QUOTA, 80), Answer::Ask(80), "never less than the request costs");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_spent_without_asking_and_ends() {
         let account = Account::new();
-        account.granted(QUOTA, taken(3), 1, Instant::now());
-        assert!(account.spend(2) && !account.spend(2) && account.spend(1));
-        account.granted(QUOTA, taken(3), 1, Instant::now());
-        // The slices are those from 497 ms to 500 ms from now.
-        tokio::time::advance(Duration::from_millis(497)).await;
-        assert_eq!(account.check(QUOTA, 3), Answer::Enough);
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(matches!(account.check(QUOTA, 3), Answer::Ask(_)), "what is due is lost");
-        assert_eq!(account.check(QUOTA, 2), Answer::Enough);
+        assert!(account.granted(QUOTA, taken(4), 1, Instant::now()), "of four, one is the asker's");
+        assert_eq!(account.take(QUOTA, 2), Answer::Enough);
+        assert!(matches!(account.take(QUOTA, 2), Answer::Ask(_)));
+        assert_eq!(account.take(QUOTA, 1), Answer::Enough);
+        account.granted(QUOTA, taken(4), 1, Instant::now());
+        // The slices of the other three are those from 497 ms to 500 ms from now.
+        tokio::time::advance(Duration::from_millis(498)).await;
+        assert!(matches!(account.take(QUOTA, 3), Answer::Ask(_)), "what is due is lost");
+        assert_eq!(account.take(QUOTA, 2), Answer::Enough);
+        account.give_back(2);
         tokio::time::advance(Duration::from_millis(2)).await;
-        assert!(matches!(account.check(QUOTA, 1), Answer::Ask(_)));
+        assert!(matches!(account.take(QUOTA, 1), Answer::Ask(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_left_counts_what_is_leased_and_what_has_come_back() {
         let account = Account::new();
-        account.granted(QUOTA, taken(10), 1, Instant::now());
+        account.granted(QUOTA, taken(11), 1, Instant::now());
         let view = |left, full_ms| View { left, full_in: Duration::from_millis(full_ms) };
         assert_eq!(account.view(QUOTA), view(510, 490));
-        assert!(account.spend(4));
+        assert_eq!(account.take(QUOTA, 4), Answer::Enough);
         assert_eq!(account.view(QUOTA), view(506, 494));
         tokio::time::advance(Duration::from_millis(100)).await;
         assert_eq!(account.view(QUOTA), view(606, 394));
@@ -310,10 +318,10 @@ mod tests {
         let account = Account::new();
         let refused = Taken { retry_in: Duration::from_millis(50), ..taken(0) };
         account.granted(QUOTA, refused, 5, Instant::now());
-        assert_eq!(account.check(QUOTA, 5), Answer::Refused(Duration::from_millis(50)));
-        assert_eq!(account.check(QUOTA, 7), Answer::Refused(Duration::from_millis(52)), "two units more, 1 ms each");
-        assert_eq!(account.check(QUOTA, 4), Answer::Ask(4), "of less there may be enough");
+        assert_eq!(account.take(QUOTA, 5), Answer::Refused(Duration::from_millis(50)));
+        assert_eq!(account.take(QUOTA, 7), Answer::Refused(Duration::from_millis(52)), "two units more, 1 ms each");
+        assert_eq!(account.take(QUOTA, 4), Answer::Ask(4), "of less there may be enough");
         tokio::time::advance(Duration::from_millis(50)).await;
-        assert!(matches!(account.check(QUOTA, 5), Answer::Ask(_)));
+        assert!(matches!(account.take(QUOTA, 5), Answer::Ask(_)));
     }
 }

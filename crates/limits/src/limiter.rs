@@ -13,15 +13,13 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::address::network;
-use crate::gcra::{Quota, TAKE, Taken};
+use crate::gcra::{GIVE_BACK, Quota, TAKE, Taken};
 use crate::lease::{Account, Answer, View, ahead};
 use crate::policy::{Group, Per, Policy};
 
 /// The most keys that are remembered. Of more, those that were not asked for longest are forgotten, which gives each of
 /// them a new quota only where there is no shared cache.
 const MAX_ACCOUNTS: u64 = 200_000;
-/// How often a request is tried whose units others spent between check and charge.
-const TRIES: usize = 4;
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -97,6 +95,26 @@ impl std::fmt::Display for Subject {
     }
 }
 
+/// Where a claim's units came from.
+#[derive(Debug, Clone, Copy)]
+enum Taking {
+    OfLease,
+    /// Of the cache, just those.
+    OfCache,
+    /// The one that stands in for the cache.
+    OfBucket,
+    /// There are none before that.
+    Refused(Duration),
+    /// The request goes unpaid.
+    Nothing,
+}
+
+type Takings = SmallVec<[Taking; 2]>;
+
+fn is_refused(claims: &[Claim<'_>], taken: &[Taking]) -> bool {
+    claims.iter().zip(taken).any(|(claim, taking)| matches!(taking, Taking::Refused(_)) && !claim.policy.dry_run)
+}
+
 /// A policy that covers a request, and the account it counts on.
 struct Claim<'a> {
     index: usize,
@@ -104,6 +122,13 @@ struct Claim<'a> {
     account: Arc<Account>,
     subject: Subject,
     cost: u64,
+}
+
+impl Claim<'_> {
+    /// Where its state is in the cache.
+    fn key(&self) -> String {
+        format!("limit:{}:{}", self.policy.name, self.subject)
+    }
 }
 
 impl Limiter {
@@ -156,20 +181,31 @@ impl Limiter {
         if let Some(decision) = self.at_once(&claims) {
             return decision;
         }
-        for _ in 0..TRIES {
-            let mut refusals = Vec::with_capacity(claims.len());
-            for claim in &claims {
-                refusals.push(self.check(claim).await);
-            }
-            let refused =
-                claims.iter().zip(&refusals).any(|(claim, refusal)| refusal.is_some() && !claim.policy.dry_run);
-            if refused || self.spend(&claims, &refusals) {
-                return self.decision(&claims, &refusals, refused);
+        let known = self.known_refusals(&claims);
+        if is_refused(&claims, &known) {
+            return self.decision(&claims, &known, true);
+        }
+        let mut taken = Takings::new();
+        for claim in &claims {
+            taken.push(self.take(claim).await);
+        }
+        let refused = is_refused(&claims, &taken);
+        if refused {
+            for (claim, taking) in claims.iter().zip(&taken) {
+                self.give_back(claim, *taking).await;
             }
         }
-        // So many at once that every lease was gone before it could be spent.
-        let refusals: Vec<_> = claims.iter().map(|_| Some(Duration::from_secs(1))).collect();
-        self.decision(&claims, &refusals, true)
+        self.decision(&claims, &taken, refused)
+    }
+
+    /// What is refused by what is known already, so that a caller who keeps asking costs no calls and no units.
+    fn known_refusals(&self, claims: &[Claim<'_>]) -> Takings {
+        let (now, shared) = (Instant::now(), self.cache().is_some());
+        let known = |claim: &Claim<'_>| match shared {
+            true => claim.account.state().refuses(claim.policy.quota, claim.cost, now),
+            false => None,
+        };
+        claims.iter().map(|claim| known(claim).map_or(Taking::Nothing, Taking::Refused)).collect()
     }
 
     /// Charges all claims if there is enough for every one without asking anybody, which is how nearly all requests go:
@@ -249,85 +285,87 @@ impl Limiter {
         i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 
-    /// Sees to it that there is enough for a claim; gives how long there will not be.
-    async fn check(&self, claim: &Claim<'_>) -> Option<Duration> {
+    /// Takes a claim's units from its lease, from the cache, or from what stands in for it.
+    async fn take(&self, claim: &Claim<'_>) -> Taking {
+        let quota = claim.policy.quota;
         loop {
             if self.cache().is_none() {
-                let quota = claim.policy.quota.share(self.replicas);
-                return match claim.account.local(self.now_us(), quota, claim.cost, false) {
-                    Answer::Refused(retry) => Some(retry),
-                    _ => None,
+                let part = self.quota(claim, false);
+                return match claim.account.local(self.now_us(), part, claim.cost, true) {
+                    Answer::Refused(retry) => Taking::Refused(retry),
+                    _ => Taking::OfBucket,
                 };
             }
-            match claim.account.check(claim.policy.quota, claim.cost) {
-                Answer::Enough => return None,
-                Answer::Refused(retry) => return Some(retry),
-                Answer::Ask(_) => {
-                    let _one = claim.account.asking.lock().await;
-                    // Whoever asked before may have asked for enough.
-                    if let Answer::Ask(most) = claim.account.check(claim.policy.quota, claim.cost) {
-                        // A cache that fails is down by now, and the next round goes without it; one that answers
-                        // nonsense is not trusted with this request either.
-                        if !self.ask(claim, most).await && self.cache().is_some() {
-                            return None;
-                        }
-                    }
-                }
+            match claim.account.take(quota, claim.cost) {
+                Answer::Enough => return Taking::OfLease,
+                Answer::Refused(retry) => return Taking::Refused(retry),
+                Answer::Ask(_) => {}
+            }
+            let _one = claim.account.asking.lock().await;
+            // Whoever asked before may have asked for enough.
+            match claim.account.take(quota, claim.cost) {
+                Answer::Enough => return Taking::OfLease,
+                Answer::Refused(retry) => return Taking::Refused(retry),
+                Answer::Ask(most) => match self.ask(claim, most).await {
+                    Some(true) if most > claim.cost => return Taking::OfLease,
+                    Some(true) => return Taking::OfCache,
+                    // The account knows by now until when there is nothing.
+                    Some(false) => {}
+                    // A cache that fails is down by now, and the next round goes without it; one that answers nonsense is
+                    // not trusted with this request either.
+                    None if self.cache().is_some() => return Taking::Nothing,
+                    None => {}
+                },
             }
         }
     }
 
-    /// Asks the cache for units; says whether it answered.
-    async fn ask(&self, claim: &Claim<'_>, most: u64) -> bool {
-        let Some(cache) = self.cache() else { return false };
-        let key = format!("limit:{}:{}", claim.policy.name, claim.subject);
+    /// Gives back what was taken for a request that another policy refused.
+    async fn give_back(&self, claim: &Claim<'_>, taking: Taking) {
+        match taking {
+            Taking::OfLease => claim.account.give_back(claim.cost),
+            // Kept here it would be spent later than it may be.
+            Taking::OfCache => {
+                let Some(cache) = self.cache() else { return };
+                let arguments = [claim.policy.quota.cost_us(claim.cost)];
+                match cache.run(&GIVE_BACK, &claim.key(), &arguments).await {
+                    Ok(_) => claim.account.returned(claim.policy.quota, claim.cost),
+                    Err(error) => tracing::debug!(%error, policy = claim.policy.name, "units are lost"),
+                }
+            }
+            Taking::OfBucket => claim.account.give_back_locally(self.quota(claim, false), claim.cost),
+            Taking::Refused(_) | Taking::Nothing => {}
+        }
+    }
+
+    /// Asks the cache for units and takes the claim's out of what it gives; says whether it gave any, and nothing if it did
+    /// not answer.
+    async fn ask(&self, claim: &Claim<'_>, most: u64) -> Option<bool> {
+        let cache = self.cache()?;
         let quota = claim.policy.quota;
         let (arguments, asked) = (quota.arguments(claim.cost, most, ahead(quota)), Instant::now());
-        match cache.run(&TAKE, &key, &arguments).await.map(|answer| Taken::read(&answer)) {
-            Ok(Some(taken)) if claim.cost > 0 => {
-                claim.account.granted(quota, taken, claim.cost, asked);
+        match cache.run(&TAKE, &claim.key(), &arguments).await.map(|answer| Taken::read(&answer)) {
+            Ok(Some(taken)) if claim.cost > 0 => Some(claim.account.granted(quota, taken, claim.cost, asked)),
+            Ok(Some(taken)) => {
+                claim.account.seen(taken);
+                Some(false)
             }
-            Ok(Some(taken)) => claim.account.seen(taken),
             Ok(None) => {
                 tracing::error!(policy = claim.policy.name, "the cache gave nonsense for a limit");
-                return false;
+                None
             }
             Err(error) => {
                 tracing::debug!(%error, policy = claim.policy.name, "no quota from the cache");
-                return false;
+                None
             }
         }
-        true
     }
 
-    /// Charges all claims that were not refused (of policies on trial, some may be); false when one of them was spent by
-    /// somebody else meanwhile, and then nothing is charged.
-    fn spend(&self, claims: &[Claim<'_>], refusals: &[Option<Duration>]) -> bool {
-        let shared = self.cache().is_some();
-        for (i, claim) in claims.iter().enumerate() {
-            if refusals.get(i).is_some_and(Option::is_some) {
-                continue;
-            }
-            let spent = match shared {
-                true => claim.account.spend(claim.cost),
-                false => {
-                    let quota = claim.policy.quota.share(self.replicas);
-                    claim.account.local(self.now_us(), quota, claim.cost, true) == Answer::Enough
-                }
-            };
-            if !spent {
-                let paid = claims.iter().zip(refusals).take(i).filter(|(_, refusal)| refusal.is_none());
-                paid.filter(|_| shared).for_each(|(claim, _)| claim.account.give_back(claim.cost));
-                return false;
-            }
-        }
-        true
-    }
-
-    fn decision(&self, claims: &[Claim<'_>], refusals: &[Option<Duration>], refused: bool) -> Decision {
+    fn decision(&self, claims: &[Claim<'_>], taken: &[Taking], refused: bool) -> Decision {
         let mut standings = Standings::new();
         let shared = self.cache().is_some();
-        for (claim, refusal) in claims.iter().zip(refusals) {
+        for (claim, taking) in claims.iter().zip(taken) {
+            let refusal = if let Taking::Refused(retry) = taking { Some(*retry) } else { None };
             if claim.policy.dry_run {
                 if refusal.is_some() {
                     if let Some(count) = self.would_refuse.get(claim.index) {

@@ -22,20 +22,28 @@ fn policy(units: u64, window: Duration, per: Per) -> Policy {
     }
 }
 
-/// Quota that lies about on replicas while the bucket fills up again must not be let in on top of a full bucket.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_taken_in_advance_is_not_let_in_beside_a_bucket_that_is_full_again() {
-    let server = RedisServer::start();
+async fn shared(server: &RedisServer) -> Arc<dyn Cache> {
     let options =
         RedisOptions { urls: vec![server.url()], patience: Duration::from_secs(5), ..RedisOptions::default() };
     let cache = RedisCache::open(options).unwrap();
     assert!(cache.reached(Duration::from_secs(20)).await);
-    let cache: Arc<dyn Cache> = Arc::new(cache);
+    Arc::new(cache)
+}
+
+fn caller() -> Caller {
+    Caller { client: None, address: "192.0.2.1".parse().unwrap() }
+}
+
+/// Quota that lies about on replicas while the bucket fills up again must not be let in on top of a full bucket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_in_advance_is_not_let_in_beside_a_bucket_that_is_full_again() {
+    let server = RedisServer::start();
+    let cache = shared(&server).await;
     // 400 at once, then 100 a second.
     let policy = policy(400, Duration::from_secs(4), Per::All);
     let replica = || Limiter::new(vec![policy.clone()], vec![], Some(Arc::clone(&cache)), 8);
     let replicas: Vec<_> = std::iter::repeat_with(replica).take(8).collect();
-    let caller = Caller { client: None, address: "192.0.2.1".parse().unwrap() };
+    let caller = caller();
     let mut admitted = Vec::new();
     for round in 0..2 {
         for replica in &replicas {
@@ -85,6 +93,31 @@ async fn a_million_addresses_take_no_more_memory_than_those_that_are_remembered(
     }
     // From the first measurement on as many are remembered as ever will be.
     let (first, last) = (memory[0], memory[3]);
-    println!("{memory:?}");
     assert!(last < first + first / 4 && last < 400 << 20, "memory grows: {memory:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once_on_a_key_that_nobody_knew_are_refused_only_by_the_policy() {
+    let server = RedisServer::start();
+    let policies = vec![
+        Policy { name: "minute".into(), ..policy(50_000, Duration::from_secs(60), Per::All) },
+        Policy { name: "day".into(), ..policy(1_000_000, Duration::from_secs(86_400), Per::All) },
+    ];
+    let cache = shared(&server).await;
+    for round in 0..10 {
+        let limiter = Arc::new(Limiter::new(policies.clone(), vec![], Some(Arc::clone(&cache)), 1));
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..64 {
+            let limiter = Arc::clone(&limiter);
+            asking.spawn(async move {
+                for _ in 0..50 {
+                    assert!(limiter.charge(&caller(), Group::Read).await.is_allowed());
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        while let Some(done) = asking.join_next().await {
+            assert!(done.is_ok(), "round {round}");
+        }
+    }
 }
