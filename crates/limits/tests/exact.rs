@@ -85,6 +85,6 @@ async fn a_million_addresses_take_no_more_memory_than_those_that_are_remembered(
     }
     // From the first measurement on as many are remembered as ever will be.
     let (first, last) = (memory[0], memory[3]);
-    println!("{memory:?}");
+    eprintln!("{memory:?}");
     assert!(last < first + first / 4 && last < 400 << 20, "memory grows: {memory:?}");
 }

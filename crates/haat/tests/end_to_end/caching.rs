@@ -142,7 +142,10 @@ async fn however_writes_and_reads_at_two_servers_interleave_no_answer_is_older_t
     let Ledger { behind, answers, hits, acknowledged } = &*ledger.lock().unwrap();
     let oldest = behind.iter().max().copied().unwrap_or_default();
     let writes: usize = acknowledged.iter().map(Vec::len).sum();
-    println!("{writes} writes, {answers} answers, {hits} from a cache, {} behind, at most by {oldest:?}", behind.len());
+    eprintln!(
+        "{writes} writes, {answers} answers, {hits} from a cache, {} behind, at most by {oldest:?}",
+        behind.len()
+    );
     assert!(writes > 20 && *hits > 50, "{writes} writes and {hits} hits tell nothing");
     assert!(oldest < MAX_STALE + MARGIN, "an answer was {oldest:?} behind");
 }
