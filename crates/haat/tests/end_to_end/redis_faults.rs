@@ -18,7 +18,7 @@ const MARGIN: Duration = Duration::from_secs(3);
 /// A fault costs a request 10 ms at most, once. A busy machine adds to that, but to few requests as much as a wait for an
 /// answer that does not come would.
 const AT_ONCE: Duration = Duration::from_millis(500);
-const FEW: usize = 3;
+const FEW: usize = 2;
 
 /// 80 at once for a client and hardly any more; a fourth of that at each server while Redis is gone.
 const LIMITS: &str = "[limits]\nreplicas = 4\ntrusted_proxies = [\"127.0.0.1/32\"]\nallow = [\"127.0.0.1/32\"]\n\
