@@ -351,7 +351,7 @@ async fn four_servers_together_let_in_what_the_policy_allows_and_not_one_more() 
     let right = all.sent.iter().filter(|sent| model.take(**sent, 1)).count();
     let (asked, admitted) = (all.sent.len(), all.admitted.len());
     let beyond = beyond(&all.admitted, QUOTA.into(), model.interval);
-    println!("{asked} asked, {admitted} let in, {right} by the model, {beyond} beyond it in the worst stretch");
+    eprintln!("{asked} asked, {admitted} let in, {right} by the model, {beyond} beyond it in the worst stretch");
     assert!(asked > admitted + 100, "{asked} asked and {admitted} let in: the load is no load");
     assert!(beyond <= 0.0, "{beyond} more than allowed");
     assert!(admitted as f64 >= 0.98 * right as f64, "{admitted} let in of {right}");

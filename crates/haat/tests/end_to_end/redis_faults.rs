@@ -18,6 +18,7 @@ const MARGIN: Duration = Duration::from_secs(3);
 /// A fault costs a request 10 ms at most, once. A busy machine adds to that, but to few requests as much as a wait for an
 /// answer that does not come would.
 const AT_ONCE: Duration = Duration::from_millis(500);
+const FEW: usize = 2;
 
 /// 80 at once for a client and hardly any more; a fourth of that at each server while Redis is gone.
 const LIMITS: &str = "[limits]\nreplicas = 4\ntrusted_proxies = [\"127.0.0.1/32\"]\nallow = [\"127.0.0.1/32\"]\n\
@@ -60,10 +61,11 @@ impl Load {
         assert!(failed.is_empty(), "{what}: {failed:?} of {}", answers.len());
         let mut took: Vec<_> = answers.iter().map(|(_, took)| *took).collect();
         took.sort();
-        let (median, most, slowest) = (took[took.len() / 2], took[took.len() * 98 / 100], took[took.len() - 1]);
-        println!("{what}: {} listings, median {median:?}, 98 % within {most:?}, slowest {slowest:?}", took.len());
+        let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
+        let waited = took.iter().filter(|took| **took > AT_ONCE).count();
+        eprintln!("{what}: {} listings, median {median:?}, slowest {slowest:?}, {waited} waited", took.len());
         assert!(took.len() > 50, "{what}: {} listings are no load", took.len());
-        assert!(most < AT_ONCE && slowest < 10 * AT_ONCE, "{what}: 98 % within {most:?}, slowest {slowest:?}");
+        assert!(waited <= FEW, "{what}: {waited} of {} listings waited, up to {slowest:?}", took.len());
     }
 }
 
