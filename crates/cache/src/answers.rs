@@ -72,7 +72,7 @@ impl Default for AnswersOptions {
     fn default() -> Self {
         Self {
             max_bytes: 64 << 20,
-            max_stale: Duration::from_secs(1),
+            max_stale: Duration::from_millis(700),
             shared_ttl: Duration::from_secs(60),
             patience: Duration::from_secs(1),
         }

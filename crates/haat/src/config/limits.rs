@@ -142,7 +142,7 @@ impl Limits {
     }
 }
 
-fn all_make_sense(policies: &Vec<PolicyEntry>, _: &()) -> garde::Result {
+fn all_make_sense(policies: &[PolicyEntry], _: &()) -> garde::Result {
     for (i, entry) in policies.iter().enumerate() {
         entry.meaning().check().map_err(|e| garde::Error::new(format!("policy {}: {e}", i + 1)))?;
         if policies.iter().take(i).any(|other| other.name == entry.name) {

@@ -228,7 +228,12 @@ pub struct Cache {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { memory: Size::mib(64), max_stale: Period::secs(1), shared_ttl: Period::secs(60), surrogate_header: None }
+        Self {
+            memory: Size::mib(64),
+            max_stale: Period::millis(700),
+            shared_ttl: Period::secs(60),
+            surrogate_header: None,
+        }
     }
 }
 

@@ -77,6 +77,7 @@ impl Waiting {
         out.write_all(&lines)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own, with nothing to do meanwhile")]
     fn write_on(&self) {
         loop {
             let some = self.some.wait_while(self.lines(), |lines| lines.is_empty());
