@@ -20,7 +20,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use moka::sync::Cache as Memory;
 use tokio::time::Instant;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::port::{Cache, Ordered};
 
@@ -51,6 +51,10 @@ pub enum Standing {
 
 /// Tells how generations stand.
 pub trait Generations: Send + Sync + 'static {
+    /// Tells one run of generations from another. Answers of different runs are never mixed.
+    fn lineage(&self) -> u128 {
+        0
+    }
     /// How this one stands. One that is newer than the newest known is current.
     fn standing(&self, generation: u64) -> Standing;
 }
@@ -127,6 +131,8 @@ struct Inner<A, E> {
     shared: Option<Arc<dyn Cache>>,
     generations: Arc<dyn Generations>,
     options: AnswersOptions,
+    /// The one that the answers in memory are of.
+    lineage: Mutex<u128>,
     flights: Mutex<HashMap<Question, Flight<A, E>>>,
 }
 
@@ -152,8 +158,12 @@ where
             .weigher(|question: &Question, answer: &A| {
                 u32::try_from(question.0.len() + answer.weight() + OVERHEAD).unwrap_or(u32::MAX)
             })
+            // What is right for longer is made anew: should something that nobody thought of ever keep a wrong answer,
+            // it is not kept for ever.
+            .time_to_live(options.shared_ttl)
             .build_with_hasher(RandomState::default());
-        let inner = Inner { memory, shared, generations, options, flights: Mutex::default() };
+        let lineage = Mutex::new(generations.lineage());
+        let inner = Inner { memory, shared, generations, options, lineage, flights: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -180,17 +190,15 @@ where
             }
             return Ok(found);
         }
-        let (flight, joined) = self.inner.flight(&question, at_least, compute);
-        let (answer, layer) = match flight.await? {
-            (answer, Layer::Computed) if joined => (answer, Layer::Collapsed),
-            found => found,
-        };
-        if answer.generation() < at_least {
-            // Somebody asked the same question with less of a demand just before. Rare, so it is not kept.
-            return Ok(Found { stale: Duration::ZERO, answer, layer });
+        let (flight, mine) = self.inner.flight(&question, at_least, compute);
+        let Some(compute) = mine else { return self.inner.landed(flight, false).await };
+        let found = self.inner.landed(flight, true).await?;
+        if found.stale <= self.inner.options.max_stale {
+            return Ok(found);
         }
-        let stale = self.inner.staleness(&answer);
-        Ok(Found { answer, layer, stale })
+        // It was begun long before this question was asked, from a state that is too old for it.
+        let (flight, mine) = self.inner.flight(&question, at_least, compute);
+        self.inner.landed(flight, mine.is_some()).await
     }
 
     /// How many answers are in memory, and their weight in bytes.
@@ -221,14 +229,26 @@ where
         (answer.generation() >= at_least && stale <= self.options.max_stale).then_some(stale)
     }
 
+    /// The lineage of now; what is in memory of another is dropped.
+    fn lineage(&self) -> u128 {
+        let now = self.generations.lineage();
+        let mut last = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != now {
+            *last = now;
+            self.memory.invalidate_all();
+        }
+        now
+    }
+
     fn in_memory(&self, question: &Question, at_least: u64) -> Option<Found<A>> {
+        self.lineage();
         let answer = self.memory.get(question)?;
         let stale = self.may_be_given(&answer, at_least)?;
         Some(Found { answer, layer: Layer::Memory, stale })
     }
 
-    /// The computation of a question that is under way, or a new one; and whether it was under way.
-    fn flight<F, W>(self: &Arc<Self>, question: &Question, at_least: u64, compute: F) -> (Flight<A, E>, bool)
+    /// The computation of a question that is under way, with `compute` given back, or a new one by it.
+    fn flight<F, W>(self: &Arc<Self>, question: &Question, at_least: u64, compute: F) -> (Flight<A, E>, Option<F>)
     where
         F: FnOnce() -> W + Send + 'static,
         W: Future<Output = Result<A, E>> + Send + 'static,
@@ -241,12 +261,15 @@ where
         };
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(&name) {
-            return (flight.clone(), true);
+            return (flight.clone(), Some(compute));
         }
         let (inner, question, key) = (Arc::clone(self), question.clone(), name.clone());
         let task = tokio::spawn(async move {
+            let lineage = inner.lineage();
             let done = std::panic::AssertUnwindSafe(inner.find(&question, at_least, compute)).catch_unwind().await;
-            if let Ok(Ok((answer, _))) = &done {
+            if let Ok(Ok((answer, _))) = &done
+                && inner.lineage() == lineage
+            {
                 inner.keep(question, answer.clone());
             }
             inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
@@ -266,7 +289,17 @@ where
         };
         let flight = flight.boxed().shared();
         flights.insert(name, flight.clone());
-        (flight, false)
+        (flight, None)
+    }
+
+    /// What a computation came to.
+    async fn landed(&self, flight: Flight<A, E>, joined: bool) -> Result<Found<A>, E> {
+        let (answer, layer) = match flight.await? {
+            (answer, Layer::Computed) if joined => (answer, Layer::Collapsed),
+            found => found,
+        };
+        let stale = self.staleness(&answer);
+        Ok(Found { answer, layer, stale })
     }
 
     fn keep(&self, question: Question, answer: A) {
@@ -287,7 +320,7 @@ where
         let Some(shared) = self.shared.as_ref().filter(|shared| shared.is_up()) else {
             return Ok((compute().await?, Layer::Computed));
         };
-        let key = key_of(question);
+        let key = key_of(self.lineage(), question);
         if let Some(answer) = self.in_shared(&**shared, &key, question, at_least).await {
             return Ok((answer, Layer::Shared));
         }
@@ -353,8 +386,8 @@ where
 
 /// The key of a question: short, whatever was asked. The question itself stands in the value, so that two questions of
 /// one hash are told apart.
-fn key_of(question: &Question) -> String {
-    format!("answer:{:016x}", xxh3_64(question.0.as_bytes()))
+fn key_of(lineage: u128, question: &Question) -> String {
+    format!("answer:{:016x}", xxh3_64_with_seed(question.0.as_bytes(), (lineage as u64) ^ ((lineage >> 64) as u64)))
 }
 
 fn with_question(question: &Question, answer: &[u8]) -> Bytes {

@@ -39,6 +39,7 @@ impl Answer for Text {
 struct Catalogue {
     now: AtomicU64,
     moved: Mutex<Vec<(u64, Instant)>>,
+    lineage: AtomicU64,
 }
 
 impl Catalogue {
@@ -54,6 +55,10 @@ impl Catalogue {
 }
 
 impl Generations for Catalogue {
+    fn lineage(&self) -> u128 {
+        self.lineage.load(Ordering::SeqCst).into()
+    }
+
     fn standing(&self, generation: u64) -> Standing {
         let moved = self.moved.lock().unwrap();
         match moved.iter().find(|(next, _)| *next > generation) {
@@ -74,7 +79,8 @@ struct Process {
 
 impl Process {
     fn new(catalogue: &Arc<Catalogue>, shared: Option<Arc<dyn Cache>>) -> Self {
-        let options = AnswersOptions { max_bytes: 1 << 20, ..AnswersOptions::default() };
+        let options =
+            AnswersOptions { max_bytes: 1 << 20, max_stale: Duration::from_secs(1), ..AnswersOptions::default() };
         Self {
             answers: Arc::new(Answers::new(options, catalogue.clone(), shared)),
             catalogue: catalogue.clone(),
@@ -270,4 +276,22 @@ async fn memory_is_bounded_by_bytes() {
     }
     let (entries, bytes) = answers.size();
     assert!(bytes <= 100_000 && entries >= 50, "{entries} entries of {bytes} bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_catalogue_that_was_put_back_is_not_answered_from_before() {
+    let shared: Arc<dyn Cache> = Arc::new(haat_cache::MemoryCache::new(1 << 20, Arc::new(|| 1_700_000_000_000_000)));
+    let catalogue = Arc::new(Catalogue::default());
+    for _ in 0..5 {
+        catalogue.move_on();
+    }
+    let process = Process::new(&catalogue, Some(shared));
+    assert_eq!(process.ask("q").await.0.0, 5);
+    assert_eq!(process.ask("q").await.1, Layer::Memory);
+    // Its places begin again; that what is kept has a later one says nothing.
+    catalogue.now.store(2, Ordering::SeqCst);
+    catalogue.lineage.store(1, Ordering::SeqCst);
+    assert_eq!(process.ask("q").await.0.0, 2);
+    let (answer, layer, _) = process.ask("q").await;
+    assert_eq!((answer.0, layer), (2, Layer::Memory));
 }

@@ -28,6 +28,11 @@ impl Origin {
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
+
+    /// As one number.
+    pub fn as_u128(self) -> u128 {
+        self.0.as_u128()
+    }
 }
 
 /// What happened to a product.

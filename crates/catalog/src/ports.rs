@@ -326,6 +326,9 @@ pub trait ListingIndex: Send + Sync {
     /// How long ago what readers see moved on from the state that had come to `seq`; `None` while it has not. What was
     /// made from that state is out of date for so long.
     fn superseded(&self, seq: Seq) -> Option<Duration>;
+    /// Tells one run of places from another: of another database, or of this one after it was put back to an earlier state,
+    /// the same places are other states. Replicas of one database have the same until one of them saw it put back.
+    fn lineage(&self) -> u128;
     /// Tells the follower that something was written, so that it need not wait for its next look. The products that are
     /// named are shown soon even while the follower is far behind, which whoever wrote them would otherwise wait out.
     fn nudge(&self, written: &[ProductId]);

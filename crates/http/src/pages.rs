@@ -10,8 +10,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use foldhash::quality::RandomState;
 use haat_cache::answers::{Answers, Found, Generations, Question, Standing};
-use haat_catalog::Seq;
 use haat_catalog::ports::ListingIndex;
+use haat_catalog::{ProductId, Seq};
 use haat_limits::Group;
 use haat_limits::overload::Overload;
 use http::request::Parts;
@@ -26,8 +26,11 @@ use crate::state::App;
 
 /// How many bytes of addresses are remembered with the question they ask, so that a hot one need not be read again.
 const ADDRESSES: u64 = 8 << 20;
-/// For how long a reader on this server is kept from answers that are older than a write on this server.
-const OWN_WRITES: Duration = Duration::from_secs(30);
+/// For how long a reader on this server is kept from answers that are older than a write on this server: longer than the
+/// index should ever stand still.
+const OWN_WRITES: Duration = Duration::from_secs(3_600);
+/// How long a computation waits for leave before it is refused: a burst is not yet an overload.
+const PATIENCE: Duration = Duration::from_millis(3);
 /// How many written products are remembered for that.
 const OWN_WRITTEN: u64 = 100_000;
 
@@ -38,7 +41,10 @@ pub(crate) struct Pages {
     addresses: Cache<Arc<str>, Arc<Address>, RandomState>,
     /// The change up to which an answer must know of a product that was written here.
     written: Cache<Box<str>, u64>,
+    /// Of listings, searches and suggestions.
     pub overload: Arc<Overload>,
+    /// Of single products: they take so much less that both would be misled by each other.
+    pub product_overload: Arc<Overload>,
     index: Arc<dyn ListingIndex>,
 }
 
@@ -58,6 +64,10 @@ pub(crate) struct Address {
 struct OfIndex(Arc<dyn ListingIndex>);
 
 impl Generations for OfIndex {
+    fn lineage(&self) -> u128 {
+        self.0.lineage()
+    }
+
     fn standing(&self, generation: u64) -> Standing {
         self.0.superseded(Seq(generation)).map_or(Standing::Current, Standing::Superseded)
     }
@@ -74,6 +84,7 @@ impl Pages {
                 .build_with_hasher(RandomState::default()),
             written: Cache::builder().max_capacity(OWN_WRITTEN).time_to_live(OWN_WRITES).build(),
             overload: Overload::new(options.concurrency),
+            product_overload: Overload::new(options.concurrency),
             index: services.index.clone(),
         }
     }
@@ -87,7 +98,7 @@ impl Pages {
         }
         let at_least = address.product.as_deref().map_or(0, |name| self.written(name));
         let found = self.answers.at_hand(&address.question, at_least)?;
-        Some((address, found))
+        (!found.answer.is_heavy_for(headers)).then_some((address, found))
     }
 
     /// Remembers what an address asks for.
@@ -100,6 +111,7 @@ impl Pages {
     /// The answer to a question, of the change `at_least` or a later one, kept or computed.
     pub async fn answer<W>(
         &self,
+        overload: &Arc<Overload>,
         asked: &Asked,
         question: Question,
         at_least: u64,
@@ -108,9 +120,9 @@ impl Pages {
     where
         W: Future<Output = Result<Ready, Problem>> + Send + 'static,
     {
-        let overload = Arc::clone(&self.overload);
+        let overload = Arc::clone(overload);
         let admitted = move || async move {
-            let Some(mut permit) = overload.enter() else {
+            let Some(mut permit) = overload.enter_within(PATIENCE).await else {
                 let detail = "The server has as much to do as it can; try again in a second.";
                 return Err(Problem::new(Code::Overloaded, detail));
             };
@@ -136,9 +148,11 @@ impl Pages {
         }
     }
 
-    /// The change that an answer about a product must know.
+    /// The change that an answer about a product must know. Ids may be written in capitals.
     pub fn written(&self, name: &str) -> u64 {
-        self.written.get(name).unwrap_or(0)
+        let by_name = self.written.get(name).unwrap_or(0);
+        let id: Option<ProductId> = name.parse().ok();
+        by_name.max(id.and_then(|id| self.written.get(id.to_string().as_str())).unwrap_or(0))
     }
 }
 
@@ -178,8 +192,13 @@ impl Asked {
     }
 
     /// The response to this request.
-    pub fn respond(&self, app: &App, found: &Found<Ready>) -> Response {
-        respond(found, &self.headers, &app.caching, app.services.clock.now()).map(Body::from)
+    pub async fn respond(&self, app: &App, found: &Found<Ready>) -> Response {
+        if found.answer.is_heavy_for(&self.headers) {
+            let (answer, headers) = (found.answer.clone(), self.headers.clone());
+            // Should it fail, it is done below, where it holds others up.
+            drop(tokio::task::spawn_blocking(move || answer.prepare(&headers)).await);
+        }
+        respond(found, &self.headers, &app.caching).map(Body::from)
     }
 }
 
@@ -198,6 +217,6 @@ pub(crate) fn of_index<'a>(
     documents: impl IntoIterator<Item = &'a [u8]>,
     body: Vec<u8>,
 ) -> Ready {
-    let answer = Ready::new(seq.0, app.services.clock.now(), complete, Bytes::from(body));
+    let answer = Ready::new(seq.0, complete, Bytes::from(body));
     answer.with_surrogates(app.caching.keys(documents))
 }

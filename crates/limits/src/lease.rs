@@ -42,7 +42,7 @@ pub(crate) struct State {
     /// Units asked for per second, lately.
     rate: f64,
     asked: Instant,
-    /// While the cache is gone.
+    /// While the cache is gone. It is kept when the cache is back, so that one that comes and goes does not fill it up.
     local: Option<Bucket>,
 }
 
@@ -88,8 +88,6 @@ impl Account {
     /// Takes a request's units from the lease, if there are enough.
     pub fn take(&self, quota: Quota, cost: u64) -> Answer {
         let (mut state, now) = (self.state(), Instant::now());
-        // The cache is back: what was kept instead of it no longer counts.
-        state.local = None;
         state.settle(quota, now);
         if state.leased >= cost {
             state.leased -= cost;
@@ -140,16 +138,16 @@ impl Account {
 
     /// Takes note that units which the cache gave are with it again.
     pub fn returned(&self, quota: Quota, cost: u64) {
-        let mut state = self.state();
-        state.full_at =
-            state.full_at.checked_sub(interval(quota).saturating_mul(saturated(cost))).unwrap_or(state.asked);
+        self.state().fill(quota, cost);
     }
 
     /// The same with units of the bucket that stands in for the cache.
     pub fn give_back_locally(&self, quota: Quota, cost: u64) {
-        if let Some(bucket) = &mut self.state().local {
+        let mut state = self.state();
+        if let Some(bucket) = &mut state.local {
             bucket.give_back(quota, cost);
         }
+        state.fill(quota, cost);
     }
 
     /// Whether a request of that cost can be had from the bucket that stands in for the cache; takes it if so and
@@ -184,10 +182,16 @@ impl State {
         self.asked = now;
     }
 
+    /// Counts units as there again.
+    fn fill(&mut self, quota: Quota, cost: u64) {
+        let time = interval(quota).saturating_mul(saturated(cost));
+        self.full_at = self.full_at.checked_sub(time).unwrap_or(self.asked);
+    }
+
     /// Whether so much is leased.
     pub fn has(&mut self, quota: Quota, cost: u64, now: Instant) -> bool {
         self.settle(quota, now);
-        self.leased >= cost && self.local.is_none()
+        self.leased >= cost
     }
 
     /// Whether the cache has said lately that there is not so much, and how long there will not be.

@@ -21,6 +21,9 @@ use crate::policy::{Group, Per, Policy};
 /// them a new quota only where there is no shared cache.
 const MAX_ACCOUNTS: u64 = 200_000;
 
+/// Of the errors of a cache that is there, one in so many is said.
+const COMPLAIN_EVERY: u64 = 1_000;
+
 /// Who asks.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -76,6 +79,7 @@ pub struct Limiter {
     began: Instant,
     /// Requests that a policy on trial would have refused, by policy.
     would_refuse: Vec<AtomicU64>,
+    complained: AtomicU64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -105,7 +109,7 @@ enum Taking {
     OfBucket,
     /// There are none before that.
     Refused(Duration),
-    /// The request goes unpaid.
+    /// Nothing was taken.
     Nothing,
 }
 
@@ -145,7 +149,16 @@ impl Limiter {
             .build_with_hasher(RandomState::default());
         let would_refuse = policies.iter().map(|_| AtomicU64::new(0)).collect();
         let policies = policies.into_iter().map(Arc::new).collect();
-        Self { policies, allowed, shared, replicas, accounts, began: Instant::now(), would_refuse }
+        Self {
+            policies,
+            allowed,
+            shared,
+            replicas,
+            accounts,
+            began: Instant::now(),
+            would_refuse,
+            complained: AtomicU64::new(0),
+        }
     }
 
     /// The policies.
@@ -211,7 +224,8 @@ impl Limiter {
     /// Charges all claims if there is enough for every one without asking anybody, which is how nearly all requests go:
     /// one clock, and one lock per claim. Claims are always in the order of their policies, so nobody waits in a circle.
     fn at_once(&self, claims: &[Claim<'_>]) -> Option<Decision> {
-        let (now, now_us, leased) = (Instant::now(), self.now_us(), self.cache().is_some());
+        let (now, leased) = (Instant::now(), self.cache().is_some());
+        let now_us = if leased { 0 } else { self.us(now) };
         let quota = |claim: &Claim<'_>| self.quota(claim, leased);
         let mut states: SmallVec<[_; 4]> = claims.iter().map(|claim| claim.account.state()).collect();
         let mut enough = true;
@@ -282,7 +296,12 @@ impl Limiter {
     }
 
     fn now_us(&self) -> i64 {
-        i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX)
+        self.us(Instant::now())
+    }
+
+    /// A time on the clock of buckets in this process.
+    fn us(&self, at: Instant) -> i64 {
+        i64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(i64::MAX)
     }
 
     /// Takes a claim's units from its lease, from the cache, or from what stands in for it.
@@ -290,11 +309,7 @@ impl Limiter {
         let quota = claim.policy.quota;
         loop {
             if self.cache().is_none() {
-                let part = self.quota(claim, false);
-                return match claim.account.local(self.now_us(), part, claim.cost, true) {
-                    Answer::Refused(retry) => Taking::Refused(retry),
-                    _ => Taking::OfBucket,
-                };
+                return self.take_locally(claim);
             }
             match claim.account.take(quota, claim.cost) {
                 Answer::Enough => return Taking::OfLease,
@@ -302,6 +317,9 @@ impl Limiter {
                 Answer::Ask(_) => {}
             }
             let _one = claim.account.asking.lock().await;
+            if self.cache().is_none() {
+                continue;
+            }
             // Whoever asked before may have asked for enough.
             match claim.account.take(quota, claim.cost) {
                 Answer::Enough => return Taking::OfLease,
@@ -311,12 +329,19 @@ impl Limiter {
                     Some(true) => return Taking::OfCache,
                     // The account knows by now until when there is nothing.
                     Some(false) => {}
-                    // A cache that fails is down by now, and the next round goes without it; one that answers nonsense is
-                    // not trusted with this request either.
-                    None if self.cache().is_some() => return Taking::Nothing,
-                    None => {}
+                    // A cache that fails is down by now; one that answers but not this (no memory left, no right to run
+                    // scripts) is of no more use.
+                    None => return self.take_locally(claim),
                 },
             }
+        }
+    }
+
+    /// Takes a claim's units from what stands in for the cache.
+    fn take_locally(&self, claim: &Claim<'_>) -> Taking {
+        match claim.account.local(self.now_us(), self.quota(claim, false), claim.cost, true) {
+            Answer::Refused(retry) => Taking::Refused(retry),
+            _ => Taking::OfBucket,
         }
     }
 
@@ -351,13 +376,21 @@ impl Limiter {
                 Some(false)
             }
             Ok(None) => {
-                tracing::error!(policy = claim.policy.name, "the cache gave nonsense for a limit");
+                self.complain(claim, "an answer that makes no sense");
                 None
             }
             Err(error) => {
-                tracing::debug!(%error, policy = claim.policy.name, "no quota from the cache");
+                self.complain(claim, &error.to_string());
                 None
             }
+        }
+    }
+
+    /// Says that a limit goes without the cache, but not for every request. That the cache is gone is said elsewhere.
+    fn complain(&self, claim: &Claim<'_>, error: &str) {
+        let said = self.complained.fetch_add(1, Ordering::Relaxed);
+        if self.cache().is_some() && said % COMPLAIN_EVERY == 0 {
+            tracing::warn!(error, policy = claim.policy.name, "limits are kept by each server for itself");
         }
     }
 

@@ -5,11 +5,13 @@
 //! proportion; while it does not, and the limit is made use of, the limit grows. What is beyond the limit is refused at
 //! once, which costs next to nothing, instead of waiting, which would cost everyone.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 /// How work at once is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,27 @@ pub struct Overload {
     mode: Concurrency,
     limit: AtomicUsize,
     at_work: AtomicUsize,
+    waiting: AtomicUsize,
+    done: Notify,
     window: Mutex<Window>,
+}
+
+/// A place among those who wait.
+struct InLine<'a>(&'a Overload);
+
+impl<'a> InLine<'a> {
+    fn join(overload: &'a Overload) -> Option<Self> {
+        let most = overload.limit();
+        let joined = |n| (n < most).then_some(n + 1);
+        overload.waiting.fetch_update(Ordering::AcqRel, Ordering::Relaxed, joined).ok()?;
+        Some(Self(overload))
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// The latencies of a short while.
@@ -67,7 +89,7 @@ impl Overload {
     pub fn new(mode: Concurrency) -> Arc<Self> {
         let limit = match mode {
             Concurrency::Fixed(limit) => limit.max(1),
-            Concurrency::Adaptive { least, most } => (least * 4).clamp(least.max(1), most.max(1)),
+            Concurrency::Adaptive { least, most } => (least * 4).min(most).max(least).max(1),
         };
         let window =
             Window { began: Instant::now(), latencies: Vec::new(), peak: 0, baseline: None, limit: number(limit) };
@@ -75,6 +97,8 @@ impl Overload {
             mode,
             limit: AtomicUsize::new(limit),
             at_work: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            done: Notify::new(),
             window: Mutex::new(window),
         })
     }
@@ -85,6 +109,25 @@ impl Overload {
         let entered = self.at_work.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| (n < limit).then_some(n + 1));
         entered.ok()?;
         Some(Permit { overload: Arc::clone(self), began: Instant::now(), counts: true })
+    }
+
+    /// The same, waiting so long at most until another's work is done. Only as many as may be at work wait.
+    pub async fn enter_within(self: &Arc<Self>, patience: Duration) -> Option<Permit> {
+        if let Some(permit) = self.enter() {
+            return Some(permit);
+        }
+        let line = InLine::join(self)?;
+        let deadline = Instant::now() + patience;
+        loop {
+            let mut done = pin!(line.0.done.notified());
+            done.as_mut().enable();
+            if let Some(permit) = self.enter() {
+                return Some(permit);
+            }
+            if timeout_at(deadline, done).await.is_err() {
+                return self.enter();
+            }
+        }
     }
 
     /// The limit now.
@@ -142,6 +185,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let at_work = self.overload.at_work.fetch_sub(1, Ordering::AcqRel);
+        self.overload.done.notify_one();
         if self.counts {
             self.overload.note(self.began.elapsed(), at_work);
         }
@@ -205,6 +249,26 @@ mod tests {
         let before = overload.limit();
         work(&overload, 1, 2, 5_000).await;
         assert_eq!(overload.limit(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_let_in_when_work_is_done_and_refused_when_it_takes_too_long() {
+        let overload = Overload::new(Concurrency::Fixed(1));
+        let at_work = overload.enter().unwrap();
+        let waits = tokio::spawn({
+            let overload = Arc::clone(&overload);
+            async move { overload.enter_within(Duration::from_millis(3)).await.is_some() }
+        });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(overload.enter_within(Duration::from_millis(3)).await.is_none(), "one waits already");
+        drop(at_work);
+        assert!(waits.await.unwrap());
+        let at_work = overload.enter().unwrap();
+        let began = Instant::now();
+        assert!(overload.enter_within(Duration::from_millis(3)).await.is_none());
+        assert_eq!(began.elapsed(), Duration::from_millis(3));
+        drop(at_work);
+        assert_eq!((overload.at_work(), overload.waiting.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]

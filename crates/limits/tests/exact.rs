@@ -121,3 +121,19 @@ async fn many_at_once_on_a_key_that_nobody_knew_are_refused_only_by_the_policy()
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once_when_redis_is_lost_get_this_server_s_part_once() {
+    let mut server = RedisServer::start();
+    let cache = shared(&server).await;
+    let policies = vec![policy(80, Duration::from_secs(100_000), Per::All)];
+    let limiter = Arc::new(Limiter::new(policies, vec![], Some(cache), 4));
+    server.kill();
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let limiter = Arc::clone(&limiter);
+        asking.spawn(async move { limiter.charge(&caller(), Group::Read).await.is_allowed() });
+    }
+    let admitted = asking.join_all().await.into_iter().filter(|admitted| *admitted).count();
+    assert_eq!(admitted, 20, "a fourth of 80");
+}

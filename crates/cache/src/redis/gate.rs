@@ -15,8 +15,11 @@ use crate::port::CacheError;
 
 /// How often a closed gate looks whether Redis is back.
 const PROBE_EVERY: Duration = Duration::from_millis(100);
-/// How long a probe may take: longer than a command, for it costs nobody anything.
-const PROBE_PATIENCE: Duration = Duration::from_millis(250);
+/// So many probes in a row must be answered in time, like commands, and with a write, before the gate opens: a Redis that
+/// is slow, that only reads or that is still loading would otherwise cost one request after the other its patience.
+const PROBES: u32 = 2;
+/// The key that probes write.
+const PROBE_KEY: &str = "haat:probe";
 /// A connection that has not answered probes for so long is given up for a new one: what is lost on the way (a network
 /// that drops packets, a server that moved) does not come back on it.
 const GIVE_UP: Duration = Duration::from_secs(1);
@@ -135,10 +138,14 @@ impl Gate {
         let me = self.me.clone();
         let began = Instant::now();
         tokio::spawn(async move {
-            let mut silent_since = began;
+            let (mut silent_since, mut answered) = (began, 0);
             // Nobody holds the cache any more: nobody waits for it.
             while let Some(gate) = me.upgrade() {
-                if gate.look(&mut silent_since).await {
+                answered = if gate.look(&mut silent_since).await { answered + 1 } else { 0 };
+                if (1..PROBES).contains(&answered) {
+                    continue;
+                }
+                if answered >= PROBES {
                     gate.probing.store(false, Ordering::Release);
                     gate.open.store(true, Ordering::Release);
                     gate.opened.notify_waiters();
@@ -151,12 +158,25 @@ impl Gate {
         });
     }
 
+    /// Writes something that soon goes by itself; says whether Redis took it or has a reason not to that has to do with the
+    /// command alone.
+    async fn write(&self, connection: &mut Connection) -> Result<bool, RedisError> {
+        let mut probe = cmd("SET");
+        probe.arg(PROBE_KEY).arg(1).arg("PX").arg(1_000);
+        match connection.ask(&probe).await {
+            Ok(Value::ServerError(e)) => Ok(is_answer(&e.into())),
+            Ok(_) => Ok(true),
+            Err(e) if matches!(e.kind(), ErrorKind::Server(_)) => Ok(is_answer(&e)),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Whether Redis answers: on the connection there is, or on a new one.
     async fn look(&self, silent_since: &mut Instant) -> bool {
         if let Some(connection) = self.connection.load_full() {
             let mut connection = (*connection).clone();
-            match timeout(PROBE_PATIENCE, connection.ask(&cmd("PING"))).await {
-                Ok(Ok(_)) => return true,
+            match timeout(self.patience, self.write(&mut connection)).await {
+                Ok(Ok(well)) => return well,
                 Ok(Err(_)) => self.connection.store(None),
                 Err(_) if silent_since.elapsed() >= GIVE_UP => self.connection.store(None),
                 Err(_) => return false,
@@ -166,9 +186,9 @@ impl Gate {
         match timeout(self.connect_timeout, self.target.connect(self.connect_timeout)).await {
             Ok(Ok(mut connection)) => {
                 // Written to as well as connected: a frozen server still accepts connections.
-                let answered = timeout(PROBE_PATIENCE, connection.ask(&cmd("PING"))).await;
+                let answered = timeout(self.connect_timeout, self.write(&mut connection)).await;
                 self.connection.store(Some(Arc::new(connection)));
-                matches!(answered, Ok(Ok(_)))
+                matches!(answered, Ok(Ok(true)))
             }
             Ok(Err(e)) => {
                 tracing::debug!(error = %e.category(), "Redis cannot be reached");

@@ -3,6 +3,7 @@
 //! [`parse`] reads a query string. A `Query` that exists is a valid one: whoever holds it never checks again.
 
 mod fold;
+mod parameters;
 pub mod parse;
 
 use std::collections::BTreeMap;
@@ -240,7 +241,7 @@ impl Default for Query {
         Self {
             text: None,
             filters: Filters::default(),
-            sort: vec![SortKey { field: SortField::CreatedAt, descending: true }],
+            sort: vec![parameters::default_order(false)],
             limit: Limit::default(),
             cursor: None,
             facets: Vec::new(),

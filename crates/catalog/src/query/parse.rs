@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use super::parameters::default_order;
 use super::{
     CountMode, DEFAULT_FACET_LIMIT, FacetField, Filters, Limit, MAX_FACET_LIMIT, Near, Query, SortField, SortKey,
 };
@@ -368,8 +369,7 @@ impl<'a> Parameters<'a> {
             self.refuse("sort", "has more than three keys");
         }
         if keys.is_empty() {
-            let field = if has_text { SortField::Relevance } else { SortField::CreatedAt };
-            keys.push(SortKey { field, descending: !has_text });
+            keys.push(default_order(has_text));
         }
         keys
     }

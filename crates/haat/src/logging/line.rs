@@ -3,12 +3,13 @@
 //! The library's own formatter goes through `Debug` for every field, which at fifty thousand lines a second is several
 //! percent of the machine.
 
+use std::cell::RefCell;
 use std::fmt;
 
+use haat_catalog::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -21,7 +22,7 @@ where
     N: for<'w> FormatFields<'w> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        SystemTime.format_time(&mut out)?;
+        write_time(&mut out)?;
         out.write_str(match *event.metadata().level() {
             Level::ERROR => " ERROR ",
             Level::WARN => "  WARN ",
@@ -43,6 +44,25 @@ where
         fields.result?;
         fields.out.write_str("\n")
     }
+}
+
+/// When, as in the library's lines; what stands before the fraction is made once a second and thread.
+#[expect(clippy::disallowed_methods, reason = "lines are written by the machine's clock, as by the library")]
+fn write_time(out: &mut Writer<'_>) -> fmt::Result {
+    let now = std::time::SystemTime::now();
+    thread_local!(static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) });
+    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let (second, rest) = (since.as_secs(), since.subsec_micros());
+    LAST.with_borrow_mut(|(of, text)| {
+        if *of != second || text.is_empty() {
+            *of = second;
+            text.clear();
+            let millis = i64::try_from(second.saturating_mul(1_000)).unwrap_or(i64::MAX);
+            text.push_str(String::from(Timestamp::from_millis(millis)).trim_end_matches('Z'));
+        }
+        out.write_str(text)
+    })?;
+    write!(out, ".{rest:06}Z")
 }
 
 /// Writes the message as it is and every other field as `name=value`, texts in quotes.

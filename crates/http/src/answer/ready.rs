@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use haat_cache::answers::{Answer, Found, Layer};
-use haat_catalog::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -15,8 +14,10 @@ use crate::extract::precondition::{self, Tags};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+/// A larger answer takes milliseconds to code.
+const HEAVY: usize = 64 * 1024;
 /// The form of [`Ready::to_bytes`].
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 
 /// An answer, shared by all who ask the same.
 #[derive(Clone)]
@@ -24,7 +25,6 @@ pub(crate) struct Ready(Arc<Kept>);
 
 struct Kept {
     generation: u64,
-    made_at: Timestamp,
     /// Whether all of the catalogue was there to answer from.
     complete: bool,
     link: Option<HeaderValue>,
@@ -46,10 +46,10 @@ struct Variant {
 
 impl Ready {
     /// An answer made from the state of `generation`.
-    pub fn new(generation: u64, made_at: Timestamp, complete: bool, body: Bytes) -> Self {
+    pub fn new(generation: u64, complete: bool, body: Bytes) -> Self {
         let hash = xxh3_128(&body);
         let (link, surrogates, tag, coded) = (None, None, None, Default::default());
-        Self(Arc::new(Kept { generation, made_at, complete, link, surrogates, tag, body, hash, coded }))
+        Self(Arc::new(Kept { generation, complete, link, surrogates, tag, body, hash, coded }))
     }
 
     /// The same with links to its neighbours.
@@ -75,15 +75,34 @@ impl Ready {
         self
     }
 
-    fn variant(&self, coding: Coding) -> &Variant {
+    /// Whether coding the answer as is wanted would take longer than others should be held up.
+    pub fn is_heavy_for(&self, asked: &HeaderMap) -> bool {
+        let (coding, place) = self.place(Coding::wanted(asked));
+        self.0.body.len() > HEAVY && coding != Coding::Identity && place.get().is_none()
+    }
+
+    /// Codes the answer as is wanted.
+    pub fn prepare(&self, asked: &HeaderMap) {
+        self.variant(Coding::wanted(asked));
+    }
+
+    /// The coding that is sent where one is wanted, and where the answer is in it.
+    fn place(&self, wanted: Coding) -> (Coding, &OnceLock<Variant>) {
         let kept = &*self.0;
-        let coding = if kept.body.len() < WORTHWHILE || kept.tag.is_some() { Coding::Identity } else { coding };
+        let coding = if kept.body.len() < WORTHWHILE || kept.tag.is_some() { Coding::Identity } else { wanted };
+        let [identity, gzip, zstd, brotli] = &kept.coded;
         let place = match coding {
-            Coding::Identity => &kept.coded[0],
-            Coding::Gzip => &kept.coded[1],
-            Coding::Zstd => &kept.coded[2],
-            Coding::Brotli => &kept.coded[3],
+            Coding::Identity => identity,
+            Coding::Gzip => gzip,
+            Coding::Zstd => zstd,
+            Coding::Brotli => brotli,
         };
+        (coding, place)
+    }
+
+    fn variant(&self, wanted: Coding) -> &Variant {
+        let kept = &*self.0;
+        let (coding, place) = self.place(wanted);
         place.get_or_init(|| {
             let (coding, body) = match coding.encode(&kept.body) {
                 Some(body) => (coding, body),
@@ -115,13 +134,12 @@ impl Answer for Ready {
     }
 
     fn to_bytes(&self) -> Bytes {
-        let Kept { generation, made_at, link, surrogates, tag, body, .. } = &*self.0;
+        let Kept { generation, link, surrogates, tag, body, .. } = &*self.0;
         let text =
             |value: &Option<HeaderValue>| value.as_ref().map_or(Bytes::new(), |v| Bytes::copy_from_slice(v.as_bytes()));
         let mut out = BytesMut::with_capacity(64 + body.len());
         out.put_u8(FORM);
         out.put_u64(*generation);
-        out.put_i64(made_at.as_millis());
         for text in [text(link), text(surrogates), text(tag)] {
             out.put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
             out.put_slice(&text);
@@ -135,7 +153,7 @@ impl Answer for Ready {
         if rest.try_get_u8().ok()? != FORM {
             return None;
         }
-        let (generation, made_at) = (rest.try_get_u64().ok()?, rest.try_get_i64().ok()?);
+        let generation = rest.try_get_u64().ok()?;
         let mut text = || {
             let length = usize::try_from(rest.try_get_u32().ok()?).ok()?;
             if rest.len() < length {
@@ -145,9 +163,7 @@ impl Answer for Ready {
         };
         let (link, surrogates, tag) = (text()?, text()?, text()?);
         let value = |text: Bytes| if text.is_empty() { None } else { HeaderValue::from_maybe_shared(text).ok() };
-        let answer = Self::new(generation, Timestamp::from_millis(made_at), true, rest)
-            .with_link(value(link))
-            .with_surrogates(value(surrogates));
+        let answer = Self::new(generation, true, rest).with_link(value(link)).with_surrogates(value(surrogates));
         Some(match tag.is_empty() {
             true => answer,
             false => answer.with_tag(std::str::from_utf8(&tag).ok()?),
@@ -204,18 +220,14 @@ fn is_known(asked: &HeaderMap, etag: &HeaderValue) -> bool {
 }
 
 /// The answer that was found, to one who asked.
-pub(crate) fn respond(
-    found: &Found<Ready>,
-    asked: &HeaderMap,
-    caching: &Caching,
-    now: Timestamp,
-) -> http::Response<Bytes> {
+pub(crate) fn respond(found: &Found<Ready>, asked: &HeaderMap, caching: &Caching) -> http::Response<Bytes> {
     let kept = &*found.answer.0;
     // An incomplete answer must not outlive the gap that it was read from.
     let cache_control = if kept.complete { caching.control.clone() } else { NO_STORE };
     let mut response = found.answer.respond(asked, &Document { media_type: JSON, cache_control });
     let headers = response.headers_mut();
-    headers.insert(header::AGE, age(kept.made_at, now));
+    // Whether it is still right was found out just now, for as long as it was (RFC 9111 §4.2.3).
+    headers.insert(header::AGE, HeaderValue::from(found.stale.as_secs()));
     headers.insert(CACHE_STATUS, status(found));
     if let Some(link) = &kept.link {
         headers.insert(header::LINK, link.clone());
@@ -227,10 +239,6 @@ pub(crate) fn respond(
         headers.insert(HAAT_INDEX, HeaderValue::from_static("building"));
     }
     response
-}
-
-fn age(made_at: Timestamp, now: Timestamp) -> HeaderValue {
-    HeaderValue::from((now.as_millis() - made_at.as_millis()).max(0) / 1000)
 }
 
 /// Who answered (RFC 9211). An answer that the catalogue has moved on from has no time to live left.
@@ -252,16 +260,15 @@ mod tests {
 
     fn ready(link: Option<&'static str>) -> Ready {
         let body = Bytes::from("{\"a\":1}".repeat(500));
-        Ready::new(7, Timestamp::from_millis(5_000), true, body).with_link(link.map(HeaderValue::from_static))
+        Ready::new(7, true, body).with_link(link.map(HeaderValue::from_static))
     }
 
     fn ask(accept: &'static str, known: Option<&HeaderValue>) -> http::Response<Bytes> {
         let mut asked = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(accept))]);
         asked.extend(known.map(|tag| (header::IF_NONE_MATCH, tag.clone())));
-        let found = Found { answer: ready(None), layer: Layer::Memory, stale: Duration::ZERO };
-        let now = Timestamp::from_millis(8_900);
+        let found = Found { answer: ready(None), layer: Layer::Memory, stale: Duration::from_millis(3_900) };
         let caching = Caching { control: HeaderValue::from_static("no-cache"), surrogates: None };
-        respond(&found, &asked, &caching, now)
+        respond(&found, &asked, &caching)
     }
 
     #[test]
@@ -277,7 +284,7 @@ mod tests {
         assert_eq!(coded.headers()[header::CONTENT_ENCODING], "gzip");
         assert_eq!(
             (&coded.headers()[header::AGE], &coded.headers()[CACHE_STATUS]),
-            (&"3".parse().unwrap(), &"haat; hit; detail=memory".parse().unwrap())
+            (&"3".parse().unwrap(), &"haat; hit; ttl=0; detail=memory".parse().unwrap())
         );
         let not_modified = ask("gzip", Some(&tags[1]));
         assert!(!not_modified.headers().contains_key(header::CONTENT_ENCODING));
@@ -301,10 +308,10 @@ mod tests {
             let ready = |link| ready(link).with_surrogates(Some(HeaderValue::from_static("products")));
             let (there, back) = (ready(link), Ready::from_bytes(ready(link).to_bytes()).unwrap());
             assert_eq!(back.0.surrogates, there.0.surrogates);
-            assert_eq!((back.0.generation, back.0.made_at, &back.0.link), (7, there.0.made_at, &there.0.link));
+            assert_eq!((back.0.generation, &back.0.link), (7, &there.0.link));
             assert_eq!((back.0.hash, &back.0.body), (there.0.hash, &there.0.body));
         }
-        for broken in [&b""[..], b"\x01", b"\x02\0\0", &[2; 21]] {
+        for broken in [&b""[..], b"\x01", b"\x03\0\0", &[3; 21]] {
             assert!(Ready::from_bytes(Bytes::copy_from_slice(broken)).is_none());
         }
     }

@@ -72,7 +72,7 @@ pub(crate) fn at_hand<B>(app: &App, request: &http::Request<B>, peer: Peer) -> O
         around.decision = Some(decision);
     }
     let now = app.services.clock.now();
-    let mut response = respond(&found, request.headers(), &app.caching, now);
+    let mut response = respond(&found, request.headers(), &app.caching);
     response.headers_mut().insert(header::DATE, date(now));
     let bytes = u64::try_from(response.body().len()).ok();
     Some(around.end(response, bytes))

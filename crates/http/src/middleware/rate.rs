@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use bytes::BytesMut;
 use haat_limits::{Caller, Decision, Group, Standing};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use percent_encoding::percent_decode_str;
 
 use crate::extract::access;
 use crate::problem::{Code, Problem};
@@ -25,9 +26,10 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Who asks: the client by its credentials, and the address behind trusted proxies.
 pub(crate) fn caller(app: &App, headers: &HeaderMap, peer: Option<Peer>) -> Caller {
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-    let forwarded = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let forwarded: Vec<&str> = forwarded.collect();
-    let address = app.services.proxies.caller(peer, forwarded.into_iter());
+    // An entry with other bytes is one that nothing is believed behind; it must not take those beside it along.
+    let forwarded = headers.get_all(X_FORWARDED_FOR).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let forwarded: Vec<_> = forwarded.collect();
+    let address = app.services.proxies.caller(peer, forwarded.iter().map(|value| &**value));
     Caller { client: access::client(&app.options.write_access, headers).map(Into::into), address }
 }
 
@@ -47,7 +49,10 @@ pub(crate) fn group_of(method: &Method, route: &str, query: Option<&str>) -> Opt
 
 /// Whether a listing has words to search for.
 fn searches(query: Option<&str>) -> bool {
-    let named = |pair: &str| pair.strip_prefix("q=").is_some_and(|words| !words.is_empty());
+    let named = |pair: &str| {
+        let (name, words) = pair.split_once('=').unwrap_or((pair, ""));
+        !words.is_empty() && percent_decode_str(name).eq(*b"q")
+    };
     query.is_some_and(|query| query.split('&').any(named))
 }
 
@@ -109,6 +114,7 @@ mod tests {
     #[case("GET", "/v1/products", Some("brand=a"), Some(Group::Read))]
     #[case("GET", "/v1/products", Some("brand=a&q=rice"), Some(Group::Search))]
     #[case("GET", "/v1/products", Some("q=&brand=a"), Some(Group::Read))]
+    #[case("GET", "/v1/products", Some("%71=rice"), Some(Group::Search))]
     #[case("POST", "/v1/products", None, Some(Group::Write))]
     #[case("DELETE", "/v1/products/{key}", None, Some(Group::Write))]
     #[case("HEAD", "/v1/products/{key}", None, Some(Group::Read))]

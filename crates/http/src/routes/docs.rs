@@ -7,7 +7,6 @@ use std::sync::LazyLock;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
-use haat_catalog::Timestamp;
 use http::HeaderValue;
 
 use crate::answer::ready::{Document, Ready};
@@ -66,7 +65,7 @@ fn file(name: &str) -> Option<Bytes> {
 
 /// What changes with the program only.
 pub(crate) fn fixed(bytes: Bytes) -> Ready {
-    Ready::new(0, Timestamp::from_millis(0), true, bytes)
+    Ready::new(0, true, bytes)
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ const PATH: &str = "/v1/products/{key}";
             ("ETag" = String, description = "Entity tag of this version; send it in `If-Match` to change just this version"),
             ("Cache-Control" = String, description = "As configured"),
             ("Cache-Status" = String, description = "The layer that answered (RFC 9211)"),
-            ("Age" = u64, description = "Seconds since the answer was made"),
+            ("Age" = u64, description = "For how many seconds the answer has not been right"),
             ("Vary" = String, description = "`Accept-Encoding`"),
         )),
         (status = 304, description = "The client has this version already (`If-None-Match`)."),
@@ -56,11 +56,11 @@ pub(crate) async fn get(
         let (app, key) = (Arc::clone(&app), key.clone());
         move || async move { read(&app, &key).await }
     };
-    let found = match asked.wants_newest() {
+    let found = match asked.wants_newest() || at_least > app.services.index.status().seq.0 {
         true => Found { answer: read(&app, &key).await?, layer: Layer::Computed, stale: Duration::ZERO },
-        false => app.pages.answer(&asked, question, at_least, compute).await?,
+        false => app.pages.answer(&app.pages.product_overload, &asked, question, at_least, compute).await?,
     };
-    Ok(asked.respond(&app, &found))
+    Ok(asked.respond(&app, &found).await)
 }
 
 async fn read(app: &App, key: &str) -> Result<Ready, Problem> {

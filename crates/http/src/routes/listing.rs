@@ -1,10 +1,11 @@
 //! `GET /v1/products`: listing and search. Answered from the index alone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use haat_cache::answers::Question;
+use haat_cache::answers::{Found, Layer, Question};
 use haat_catalog::ports::IndexStatus;
 use haat_catalog::{Query, Seq, Violation};
 
@@ -39,7 +40,7 @@ const FAR_AHEAD: u64 = 1_000_000;
             ("Link" = String, description = "The next and the previous page (RFC 8288), where there are any"),
             ("Haat-Index" = String, description = "`building` while the index is incomplete"),
             ("Cache-Status" = String, description = "The layer that answered (RFC 9211)"),
-            ("Age" = u64, description = "Seconds since the answer was made"),
+            ("Age" = u64, description = "For how many seconds the answer has not been right"),
             ("Vary" = String, description = "`Accept-Encoding`"),
         )),
         (status = 304, description = "The client has this page already (`If-None-Match`)."),
@@ -49,22 +50,28 @@ pub(crate) async fn list(State(app): State<SharedApp>, asked: Asked) -> Result<R
     let parameters = Parameters::decode(asked.query())?;
     let query = Arc::new(Query::parse(parameters.for_listing())?);
     refuse_unreachable(query.min_seq, app.services.index.status())?;
-    let question = Question::new(format!("list {}", query.canonical()));
     let at_least = query.min_seq.map_or(0, |seq| seq.0);
+    if at_least > app.services.index.status().seq.0 {
+        // It waits, and those who do not must wait neither for it nor for its place among what is computed.
+        let answer = find(&app, query).await?;
+        return Ok(asked.respond(&app, &Found { answer, layer: Layer::Computed, stale: Duration::ZERO }).await);
+    }
+    let question = Question::new(format!("list {}", query.canonical()));
     if at_least == 0 {
         app.pages.remember(&asked, &question, PATH, None);
     }
     let compute = {
         let app = Arc::clone(&app);
-        move || async move { find(&app, &parameters, query).await }
+        move || async move { find(&app, query).await }
     };
-    let found = app.pages.answer(&asked, question, at_least, compute).await?;
-    Ok(asked.respond(&app, &found))
+    let found = app.pages.answer(&app.pages.overload, &asked, question, at_least, compute).await?;
+    Ok(asked.respond(&app, &found).await)
 }
 
-async fn find(app: &App, parameters: &Parameters, query: Arc<Query>) -> Result<Ready, Problem> {
+async fn find(app: &App, query: Arc<Query>) -> Result<Ready, Problem> {
     let found = app.services.index.list(Arc::clone(&query), app.options.min_seq_wait).await?;
-    let link = link::pages(PATH, parameters.pairs(), found.next.as_deref(), found.prev.as_deref());
+    // By what the query means and not by how it was written: others are given this answer too.
+    let link = link::pages(PATH, &query.parameters(), found.next.as_deref(), found.prev.as_deref());
     let documents = found.hits.iter().map(|hit| &*hit.document);
     Ok(of_index(app, found.seq, found.complete, documents, page::render(&found, &query)).with_link(link))
 }

@@ -37,7 +37,7 @@ pub(crate) const MAX_LIMIT: u64 = 20;
             ("ETag" = String, description = "Strong entity tag of these bytes"),
             ("Cache-Control" = String, description = "As configured"),
             ("Cache-Status" = String, description = "The layer that answered (RFC 9211)"),
-            ("Age" = u64, description = "Seconds since the answer was made"),
+            ("Age" = u64, description = "For how many seconds the answer has not been right"),
             ("Vary" = String, description = "`Accept-Encoding`"),
         )),
         (status = 304, description = "The client has this answer already (`If-None-Match`)."),
@@ -55,8 +55,8 @@ pub(crate) async fn suggest(State(app): State<SharedApp>, asked: Asked) -> Resul
         let app = Arc::clone(&app);
         move || async move { find(&app, query).await }
     };
-    let found = app.pages.answer(&asked, question, 0, compute).await?;
-    Ok(asked.respond(&app, &found))
+    let found = app.pages.answer(&app.pages.overload, &asked, question, 0, compute).await?;
+    Ok(asked.respond(&app, &found).await)
 }
 
 async fn find(app: &App, query: Option<SuggestQuery>) -> Result<Ready, Problem> {

@@ -1,5 +1,6 @@
 //! Whether anything is going on at a connection, and since when nothing is.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,14 +11,16 @@ const SMALL_TALK: usize = 64;
 
 /// What requests and the socket note, and the connection's loop looks at.
 #[derive(Default)]
-pub(super) struct Activity(Mutex<Going>);
+pub(super) struct Activity {
+    going: Mutex<Going>,
+    /// Whether an answer that the protocol library knows nothing of waits for the client to take it.
+    held: AtomicBool,
+}
 
 struct Going {
     requests: usize,
     /// How many requests there have been.
     begun: u64,
-    /// Whether an answer that the protocol library knows nothing of waits for the client to take it.
-    held: bool,
     /// Whether a body was given up before its end.
     unread: bool,
     /// Whether bytes wait for the client to take them. An answer leaves the handler long before it leaves the machine.
@@ -27,13 +30,13 @@ struct Going {
 
 impl Default for Going {
     fn default() -> Self {
-        Self { requests: 0, begun: 0, held: false, unread: false, unsent: false, last: Instant::now() }
+        Self { requests: 0, begun: 0, unread: false, unsent: false, last: Instant::now() }
     }
 }
 
 impl Activity {
     fn with<T>(&self, f: impl FnOnce(&mut Going) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.going.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn is_idle(&self) -> bool {
@@ -47,12 +50,12 @@ impl Activity {
 
     /// Whether the connection must not be told to end yet, for an answer of which the protocol library knows nothing.
     pub fn is_held(&self) -> bool {
-        self.with(|going| going.held)
+        self.held.load(Ordering::Relaxed)
     }
 
     /// Sets whether it must not.
     pub fn hold(&self, held: bool) {
-        self.with(|going| going.held = held);
+        self.held.store(held, Ordering::Relaxed);
     }
 
     pub fn left_unread(&self) -> bool {

@@ -7,6 +7,7 @@
 //! was passed on, HTTP/2), the library has the connection from there on to itself.
 
 use std::io::IoSlice;
+use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -165,9 +166,9 @@ impl Express {
     fn next(&mut self) -> Next {
         // A copy, because what the answer takes from the request outlives the inbox; heads are small.
         let bytes = Bytes::copy_from_slice(&self.inbox);
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS];
-        let mut parsed = httparse::Request::new(&mut fields);
-        let length = match parsed.parse(&bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
+        let mut parsed = httparse::Request::new(&mut []);
+        let length = match parsed.parse_with_uninit_headers(&bytes, &mut fields) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) | Err(_) => return Next::Unclear,
         };

@@ -126,14 +126,16 @@ impl Socket {
     /// Writes what was answered without the protocol library.
     fn poll_answers(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.express.has_answer() {
-            self.activity.hold(true);
             // Taken out and put back, because writing needs the rest of the socket.
             let answer = self.express.take_answer();
-            let written = self.poll_io(cx, |stream| stream.try_write_vectored(&answer.slices()));
+            let written = self.poll_io(cx, |stream| match answer.slices() {
+                [head, body] if body.is_empty() => stream.try_write(&head),
+                both => stream.try_write_vectored(&both),
+            });
             self.express.put_back(answer);
+            self.activity.hold(written.is_pending());
             self.express.wrote(ready!(written)?);
         }
-        self.activity.hold(false);
         Poll::Ready(Ok(()))
     }
 

@@ -31,7 +31,7 @@ pub struct Live {
     pub view: Arc<View>,
     /// Every change up to this one is in.
     pub seq: Seq,
-    origin: Origin,
+    pub(super) origin: Origin,
     last: Option<ProductId>,
     writer: Option<Writer>,
     /// Whether it can still be followed; what cannot is served until it is replaced.
@@ -303,6 +303,7 @@ impl Follower {
             && let Ok(view) = empty_view()
         {
             self.live = None;
+            self.index.break_with_the_past();
             self.index.publish(Arc::new(view), Seq(0), false);
             // Places of the old database say nothing of the new one, nor does what is being built from it.
             (self.goal, self.same_log) = (None, false);
@@ -349,6 +350,7 @@ impl Follower {
             let _ = tokio::task::spawn_blocking(move || drop(old)).await;
         }
         if let Some(live) = &self.live {
+            self.index.belongs_to(live.origin);
             self.index.publish(Arc::clone(&live.view), live.seq, true);
             if let Err(e) = self.index.folder.clean(Some(&live.generation.path)) {
                 tracing::warn!(error = %e, "old generations of the index could not be removed");
@@ -369,6 +371,7 @@ impl Follower {
         let step = self.catch_up().await;
         let Some(live) = self.live.as_ref().filter(|live| live.followed) else { return step };
         if matches!(step, Step::More | Step::Applied(_)) || live.seq > self.index.state().seq {
+            self.index.belongs_to(live.origin);
             self.index.publish(Arc::clone(&live.view), live.seq, true);
         }
         if self.goal.is_some_and(|goal| live.seq >= goal) {

@@ -97,6 +97,7 @@ pub struct Index {
     pub(super) folder: Folder,
     state: RwLock<Arc<State>>,
     history: Mutex<History>,
+    lineage: Mutex<Lineage>,
     reached: watch::Sender<Seq>,
     pub(super) nudged: Notify,
     pub(super) urgent: Urgent,
@@ -108,6 +109,14 @@ pub struct Index {
     /// What was found in the folder, until the follower takes it over.
     found: Mutex<Option<Live>>,
     _ownership: Ownership,
+}
+
+/// See [`ListingIndex::lineage`].
+#[derive(Debug, Clone, Copy)]
+struct Lineage {
+    origin: u128,
+    /// Changed by chance whenever the past no longer counts.
+    breaks: u128,
 }
 
 impl Index {
@@ -131,6 +140,7 @@ impl Index {
         };
         let source = Source { reader, log, clock, follower: options.follower.clone() };
         let whole = found.is_some();
+        let lineage = Lineage { origin: found.as_ref().map_or(0, |live| live.origin.as_u128()), breaks: 0 };
         let admission = Admission::new(options.max_concurrent_searches.max(1), options.max_waiting_searches);
         Ok(Arc::new(Self {
             options,
@@ -138,6 +148,7 @@ impl Index {
             folder,
             state: RwLock::new(Arc::new(State { view, seq, whole, generation: 1 })),
             history: Mutex::new(History::beginning_at(seq)),
+            lineage: Mutex::new(lineage),
             reached: watch::Sender::new(seq),
             nudged: Notify::new(),
             urgent: Urgent::default(),
@@ -167,6 +178,16 @@ impl Index {
         self.history.lock().unwrap_or_else(PoisonError::into_inner).moved_to(seq);
         drop(state);
         self.reached.send_replace(seq);
+    }
+
+    /// Notes whose places those published from now on are.
+    pub(super) fn belongs_to(&self, origin: haat_catalog::change::Origin) {
+        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).origin = origin.as_u128();
+    }
+
+    /// Notes that what was published so far says nothing of what comes.
+    pub(super) fn break_with_the_past(&self) {
+        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).breaks ^= uuid::Uuid::new_v4().as_u128();
     }
 
     async fn wait_for(&self, seq: Seq, wait: Duration) -> Result<(), IndexError> {
@@ -259,6 +280,11 @@ impl ListingIndex for Index {
             ready: state.whole && self.caught_up.load(Ordering::Acquire),
             generation: state.generation,
         }
+    }
+
+    fn lineage(&self) -> u128 {
+        let lineage = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
+        lineage.origin ^ lineage.breaks
     }
 
     fn superseded(&self, seq: Seq) -> Option<Duration> {

@@ -249,6 +249,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_query_says_itself() {
+        let mut generator = Generator::new(3);
+        let products = generator.products(200);
+        for n in 0..2_000 {
+            let pairs = if n % 2 == 0 { generator.listing(&products) } else { generator.search(&products) };
+            let query = Query::parse(pairs.iter().map(|(n, v)| (&**n, &**v))).unwrap();
+            let said = query.parameters();
+            let again = Query::parse(said.iter().map(|(n, v)| (&**n, &**v))).unwrap();
+            let query = Query { cursor: None, min_seq: None, ..query };
+            assert_eq!(again, query, "{pairs:?} says {said:?}");
+        }
+        let padded = [("facets", ",,,,brand,,"), ("brand", " A "), ("brand", "A"), ("limit", "020")];
+        let said = Query::parse(padded).unwrap().parameters();
+        assert_eq!(said, [("brand", "A"), ("facets", "brand")].map(|(n, v)| (n.to_owned(), v.to_owned())));
+    }
+
+    #[test]
     fn every_generated_product_is_one_that_a_client_may_write() {
         for product in Generator::new(1).products(500) {
             let draft = Draft::from_json(&written(&product)).unwrap();
