@@ -389,7 +389,7 @@ impl Limiter {
     /// Says that a limit goes without the cache, but not for every request. That the cache is gone is said elsewhere.
     fn complain(&self, claim: &Claim<'_>, error: &str) {
         let said = self.complained.fetch_add(1, Ordering::Relaxed);
-        if self.cache().is_some() && said % COMPLAIN_EVERY == 0 {
+        if self.cache().is_some() && said.is_multiple_of(COMPLAIN_EVERY) {
             tracing::warn!(error, policy = claim.policy.name, "limits are kept by each server for itself");
         }
     }

@@ -1,6 +1,6 @@
 //! The cache in Redis: a server, or a cluster.
 //!
-//! All commands share one connection per node, pipelined. In front of it is a gate ([`gate`]): a command that has no
+//! All commands share one connection per node, pipelined. In front of it is a gate (`gate`): a command that has no
 //! answer within the patience (10 ms) closes it, and then every call fails at once, without a look at the network,
 //! until a probe in the background has had an answer. So a Redis that is down, slow or frozen costs those requests one
 //! patience that were under way when it failed, and the others nothing.
