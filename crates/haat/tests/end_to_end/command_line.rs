@@ -173,8 +173,9 @@ async fn a_demo_shows_a_catalogue_to_look_at() {
     let server = stage.launch(&["--demo"]).await;
     server.ready().await;
     eventually("the sample is listed", SOON, async || (server.total(&[]).await > 100).then_some(())).await;
-    let log = server.log();
-    assert!(log.contains("/v1/products") || log.contains("/docs"), "it says what to open: {log}");
+    // Once the samples are listed, and not before.
+    let told = async || server.log().contains("/v1/products?limit=5").then_some(());
+    eventually("it says what to open", SOON, told).await;
     let page =
         server.list(&[("facets", "category,brand,price_range"), ("near", "18.52,73.86"), ("sort", "distance")]).await;
     let page = page.expect(200).json();
