@@ -165,6 +165,14 @@ impl Bucket {
         Taken::read(&answer).unwrap_or(Taken { granted: 0, left: 0, full_in: Duration::ZERO, retry_in: Duration::ZERO })
     }
 
+    /// Makes it one that is full again no sooner than in so long.
+    pub(crate) fn no_fuller_than(&mut self, now_us: i64, full_in: Duration) {
+        let tat = now_us.saturating_add(i64::try_from(full_in.as_micros()).unwrap_or(i64::MAX));
+        if full_in > Duration::ZERO && self.0.value.is_none_or(|known| known < tat) {
+            self.0.value = Some(tat);
+        }
+    }
+
     /// Gives units back that were taken a moment ago.
     pub(crate) fn give_back(&mut self, quota: Quota, units: u64) {
         let by = quota.cost_us(units);

@@ -154,7 +154,7 @@ impl Account {
     /// `spend`.
     pub fn local(&self, now_us: i64, quota: Quota, cost: u64, spend: bool) -> Answer {
         let (mut state, now) = (self.state(), Instant::now());
-        let mut bucket = state.local.unwrap_or_default();
+        let mut bucket = state.bucket(now_us, now);
         let taken = if spend { bucket.take(now_us, quota, cost, cost) } else { bucket.take(now_us, quota, 0, 0) };
         state.local = Some(bucket);
         (state.leased, state.refused) = (0, None);
@@ -180,6 +180,15 @@ impl State {
         let elapsed = now.saturating_duration_since(self.asked).as_secs_f64();
         self.rate = self.rate * (-elapsed / MEMORY_SECS).exp() + units(cost) / MEMORY_SECS;
         self.asked = now;
+    }
+
+    /// The bucket that stands in for the cache. It begins as empty as the shared one was when it was last heard of: a cache
+    /// that is gone for a moment gives nobody a part of the quota on top of what was spent.
+    fn bucket(&self, now_us: i64, now: Instant) -> Bucket {
+        let full_in = self.full_at.saturating_duration_since(now);
+        let mut bucket = self.local.unwrap_or_default();
+        bucket.no_fuller_than(now_us, full_in);
+        bucket
     }
 
     /// Counts units as there again.
@@ -220,12 +229,17 @@ impl State {
 
     /// Whether so much is in the bucket that stands in for the cache.
     pub fn has_locally(&mut self, now_us: i64, quota: Quota, cost: u64) -> bool {
-        self.local.get_or_insert_default().take(now_us, quota, 0, 0).left >= cost
+        let mut bucket = self.bucket(now_us, Instant::now());
+        let left = bucket.take(now_us, quota, 0, 0).left;
+        self.local = Some(bucket);
+        left >= cost
     }
 
     /// Spends it, which [`Self::has_locally`] has said there is.
     pub fn spend_locally(&mut self, now: Instant, now_us: i64, quota: Quota, cost: u64) {
-        let taken = self.local.get_or_insert_default().take(now_us, quota, cost, cost);
+        let mut bucket = self.bucket(now_us, now);
+        let taken = bucket.take(now_us, quota, cost, cost);
+        self.local = Some(bucket);
         (self.leased, self.refused) = (0, None);
         self.full_at = now + taken.full_in;
     }

@@ -115,8 +115,8 @@ async fn each_has_its_part(servers: &[Arc<Server>]) {
         for _ in 0..40 {
             let_in += u32::from(client_is_let_in(server).await);
         }
-        // With what it had taken in advance, which is a twentieth at most.
-        assert!((20..24).contains(&let_in), "{let_in}, not a fourth of 80");
+        // As far as the shared quota was spent the part is spent too; and a little was taken in advance.
+        assert!((16..24).contains(&let_in), "{let_in}, not a fourth of 80");
     }
 }
 
