@@ -26,8 +26,8 @@ mod wiring;
 
 use std::process::ExitCode;
 
-/// Small allocations on every worker thread at once are what a server does all day; the system's allocator takes about a
-/// tenth of a cached answer's time (`bench/results.md`).
+/// Small allocations on every worker thread at once are what a server does all day, and more than the system's allocator is
+/// made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

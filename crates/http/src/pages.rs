@@ -127,8 +127,8 @@ impl Pages {
                 return Err(Problem::new(Code::Overloaded, detail));
             };
             let computed = compute().await;
-            // What failed or waited for a change tells nothing about the load.
-            if computed.is_err() || at_least > 0 {
+            // What failed tells nothing about the load.
+            if computed.is_err() {
                 permit.forget_latency();
             }
             computed
@@ -215,8 +215,8 @@ pub(crate) fn of_index<'a>(
     seq: Seq,
     complete: bool,
     documents: impl IntoIterator<Item = &'a [u8]>,
-    body: Vec<u8>,
+    body: impl Into<Bytes>,
 ) -> Ready {
-    let answer = Ready::new(seq.0, complete, Bytes::from(body));
+    let answer = Ready::new(seq.0, complete, body.into());
     answer.with_surrogates(app.caching.keys(documents))
 }

@@ -103,14 +103,14 @@ impl Account {
     }
 
     /// Takes note of what the cache gave to the one who asked for `cost` at `asked`, so that no slice is taken to last
-    /// longer than it does; says whether it gave that, which is spent then.
-    pub fn granted(&self, quota: Quota, taken: Taken, cost: u64, asked: Instant) -> bool {
+    /// longer than it does; the asker's part of it is spent then.
+    pub fn granted(&self, quota: Quota, taken: Taken, cost: u64, asked: Instant) {
         let (mut state, now) = (self.state(), Instant::now());
         state.full_at = asked + taken.full_in;
         if taken.granted == 0 {
             state.refused = Some((cost, now + taken.retry_in.clamp(PAUSE.0, PAUSE.1)));
             state.retry_at = now + taken.retry_in;
-            return false;
+            return;
         }
         // The asker's units are spent here and now, nobody else can be quicker; the lease is what is beyond them.
         let surplus = taken.granted.saturating_sub(cost);
@@ -123,7 +123,6 @@ impl Account {
             };
             state.leased += surplus;
         }
-        true
     }
 
     /// Takes note of what the cache said without giving anything.
@@ -150,22 +149,11 @@ impl Account {
         state.fill(quota, cost);
     }
 
-    /// Whether a request of that cost can be had from the bucket that stands in for the cache; takes it if so and
-    /// `spend`.
-    pub fn local(&self, now_us: i64, quota: Quota, cost: u64, spend: bool) -> Answer {
-        let (mut state, now) = (self.state(), Instant::now());
-        let mut bucket = state.bucket(now_us, now);
-        let taken = if spend { bucket.take(now_us, quota, cost, cost) } else { bucket.take(now_us, quota, 0, 0) };
-        state.local = Some(bucket);
-        (state.leased, state.refused) = (0, None);
-        state.full_at = now + taken.full_in;
-        if taken.granted >= cost && spend || taken.left >= cost && !spend {
-            return Answer::Enough;
-        }
-        let missing = cost.saturating_sub(taken.left);
-        let interval = u64::try_from(quota.interval_us()).unwrap_or(u64::MAX);
-        let retry = if spend { taken.retry_in } else { Duration::from_micros(missing.saturating_mul(interval)) };
-        Answer::Refused(retry)
+    /// Takes a request's units from the bucket that stands in for the cache, if there are enough; gives how long there will
+    /// not be. With a cost of 0 it only looks.
+    pub fn take_locally(&self, now_us: i64, quota: Quota, cost: u64) -> Option<Duration> {
+        let taken = self.state().spend_locally(Instant::now(), now_us, quota, cost);
+        (taken.granted < cost).then_some(taken.retry_in)
     }
 
     /// What is left.
@@ -228,20 +216,18 @@ impl State {
     }
 
     /// Whether so much is in the bucket that stands in for the cache.
-    pub fn has_locally(&mut self, now_us: i64, quota: Quota, cost: u64) -> bool {
-        let mut bucket = self.bucket(now_us, Instant::now());
-        let left = bucket.take(now_us, quota, 0, 0).left;
-        self.local = Some(bucket);
-        left >= cost
+    pub fn has_locally(&self, now: Instant, now_us: i64, quota: Quota, cost: u64) -> bool {
+        self.bucket(now_us, now).take(now_us, quota, 0, 0).left >= cost
     }
 
-    /// Spends it, which [`Self::has_locally`] has said there is.
-    pub fn spend_locally(&mut self, now: Instant, now_us: i64, quota: Quota, cost: u64) {
+    /// Spends it, if it is there.
+    pub fn spend_locally(&mut self, now: Instant, now_us: i64, quota: Quota, cost: u64) -> Taken {
         let mut bucket = self.bucket(now_us, now);
         let taken = bucket.take(now_us, quota, cost, cost);
         self.local = Some(bucket);
         (self.leased, self.refused) = (0, None);
         self.full_at = now + taken.full_in;
+        taken
     }
 
     /// What is left at that time: the bucket has refilled since the cache was asked, and what is leased is not spent.
@@ -303,7 +289,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_spent_without_asking_and_ends() {
         let account = Account::new();
-        assert!(account.granted(QUOTA, taken(4), 1, Instant::now()), "of four, one is the asker's");
+        // Of four, one is the asker's.
+        account.granted(QUOTA, taken(4), 1, Instant::now());
         assert_eq!(account.take(QUOTA, 2), Answer::Enough);
         assert!(matches!(account.take(QUOTA, 2), Answer::Ask(_)));
         assert_eq!(account.take(QUOTA, 1), Answer::Enough);

@@ -194,6 +194,8 @@ impl Limiter {
         if let Some(decision) = self.at_once(&claims) {
             return decision;
         }
+        let now = Instant::now();
+        claims.iter().for_each(|claim| claim.account.state().want(claim.cost, now));
         let known = self.known_refusals(&claims);
         if is_refused(&claims, &known) {
             return self.decision(&claims, &known, true);
@@ -230,10 +232,9 @@ impl Limiter {
         let mut states: SmallVec<[_; 4]> = claims.iter().map(|claim| claim.account.state()).collect();
         let mut enough = true;
         for (claim, state) in claims.iter().zip(&mut states) {
-            state.want(claim.cost, now);
             enough &= match leased {
                 true => state.has(claim.policy.quota, claim.cost, now),
-                false => state.has_locally(now_us, quota(claim), claim.cost),
+                false => state.has_locally(now, now_us, quota(claim), claim.cost),
             };
         }
         if !enough {
@@ -241,9 +242,10 @@ impl Limiter {
         }
         let mut standings = Standings::new();
         for (claim, state) in claims.iter().zip(&mut states) {
+            state.want(claim.cost, now);
             match leased {
                 true => state.spend(claim.cost),
-                false => state.spend_locally(now, now_us, quota(claim), claim.cost),
+                false => drop(state.spend_locally(now, now_us, quota(claim), claim.cost)),
             }
             if !claim.policy.dry_run {
                 let View { left, full_in } = state.view(quota(claim), now);
@@ -261,7 +263,7 @@ impl Limiter {
         for claim in &claims {
             match self.cache() {
                 Some(_) => drop(self.ask(claim, 0).await),
-                None => drop(claim.account.local(self.now_us(), claim.policy.quota.share(self.replicas), 0, false)),
+                None => drop(claim.account.take_locally(self.now_us(), self.quota(claim, false), 0)),
             }
             let view = claim.account.view(self.quota(claim, self.cache().is_some()));
             let policy = Arc::clone(claim.policy);
@@ -325,10 +327,10 @@ impl Limiter {
                 Answer::Enough => return Taking::OfLease,
                 Answer::Refused(retry) => return Taking::Refused(retry),
                 Answer::Ask(most) => match self.ask(claim, most).await {
-                    Some(true) if most > claim.cost => return Taking::OfLease,
-                    Some(true) => return Taking::OfCache,
                     // The account knows by now until when there is nothing.
-                    Some(false) => {}
+                    Some(0) => {}
+                    Some(granted) if granted > claim.cost => return Taking::OfLease,
+                    Some(_) => return Taking::OfCache,
                     // A cache that fails is down by now; one that answers but not this (no memory left, no right to run
                     // scripts) is of no more use.
                     None => return self.take_locally(claim),
@@ -339,10 +341,8 @@ impl Limiter {
 
     /// Takes a claim's units from what stands in for the cache.
     fn take_locally(&self, claim: &Claim<'_>) -> Taking {
-        match claim.account.local(self.now_us(), self.quota(claim, false), claim.cost, true) {
-            Answer::Refused(retry) => Taking::Refused(retry),
-            _ => Taking::OfBucket,
-        }
+        let refused = claim.account.take_locally(self.now_us(), self.quota(claim, false), claim.cost);
+        refused.map_or(Taking::OfBucket, Taking::Refused)
     }
 
     /// Gives back what was taken for a request that another policy refused.
@@ -363,17 +363,19 @@ impl Limiter {
         }
     }
 
-    /// Asks the cache for units and takes the claim's out of what it gives; says whether it gave any, and nothing if it did
-    /// not answer.
-    async fn ask(&self, claim: &Claim<'_>, most: u64) -> Option<bool> {
+    /// Asks the cache for units and takes the claim's out of what it gives; says how many it gave, and nothing if it did not
+    /// answer.
+    async fn ask(&self, claim: &Claim<'_>, most: u64) -> Option<u64> {
         let cache = self.cache()?;
         let quota = claim.policy.quota;
         let (arguments, asked) = (quota.arguments(claim.cost, most, ahead(quota)), Instant::now());
         match cache.run(&TAKE, &claim.key(), &arguments).await.map(|answer| Taken::read(&answer)) {
-            Ok(Some(taken)) if claim.cost > 0 => Some(claim.account.granted(quota, taken, claim.cost, asked)),
             Ok(Some(taken)) => {
-                claim.account.seen(taken);
-                Some(false)
+                match claim.cost {
+                    0 => claim.account.seen(taken),
+                    cost => claim.account.granted(quota, taken, cost, asked),
+                }
+                Some(taken.granted)
             }
             Ok(None) => {
                 self.complain(claim, "an answer that makes no sense");

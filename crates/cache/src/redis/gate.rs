@@ -18,8 +18,6 @@ const PROBE_EVERY: Duration = Duration::from_millis(100);
 /// So many probes in a row must be answered in time, like commands, and with a write, before the gate opens: a Redis that
 /// is slow, that only reads or that is still loading would otherwise cost one request after the other its patience.
 const PROBES: u32 = 2;
-/// The key that probes write.
-const PROBE_KEY: &str = "haat:probe";
 /// A connection that has not answered probes for so long is given up for a new one: what is lost on the way (a network
 /// that drops packets, a server that moved) does not come back on it.
 const GIVE_UP: Duration = Duration::from_secs(1);
@@ -27,6 +25,8 @@ const GIVE_UP: Duration = Duration::from_secs(1);
 /// A connection that is used while it answers.
 pub(super) struct Gate {
     target: Target,
+    /// What probes write; under the prefix, which may be all that this user may touch.
+    probe_key: String,
     patience: Duration,
     connect_timeout: Duration,
     connection: ArcSwapOption<Connection>,
@@ -45,6 +45,7 @@ impl Gate {
         let target = Target::of(&options)?;
         let gate = Arc::new_cyclic(|me| Self {
             target,
+            probe_key: format!("{}probe", options.prefix),
             patience: options.patience,
             connect_timeout: options.connect_timeout,
             connection: ArcSwapOption::empty(),
@@ -162,7 +163,7 @@ impl Gate {
     /// command alone.
     async fn write(&self, connection: &mut Connection) -> Result<bool, RedisError> {
         let mut probe = cmd("SET");
-        probe.arg(PROBE_KEY).arg(1).arg("PX").arg(1_000);
+        probe.arg(&self.probe_key).arg(1).arg("PX").arg(1_000);
         match connection.ask(&probe).await {
             Ok(Value::ServerError(e)) => Ok(is_answer(&e.into())),
             Ok(_) => Ok(true),

@@ -272,6 +272,16 @@ mod tests {
     }
 
     #[test]
+    fn a_large_answer_is_heavy_until_it_is_coded() {
+        let asked = |accept| HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(accept))]);
+        let large = Ready::new(7, true, Bytes::from(vec![b'x'; HEAVY + 1]));
+        assert!(large.is_heavy_for(&asked("br")) && !large.is_heavy_for(&asked("identity")));
+        large.prepare(&asked("br"));
+        assert!(!large.is_heavy_for(&asked("br")) && large.is_heavy_for(&asked("gzip")), "each coding for itself");
+        assert!(!ready(None).is_heavy_for(&asked("br")));
+    }
+
+    #[test]
     fn every_coding_has_an_entity_tag_of_its_own() {
         let tags: Vec<_> =
             ["", "gzip", "br", "zstd"].map(|accept| ask(accept, None).headers()[header::ETAG].clone()).into();

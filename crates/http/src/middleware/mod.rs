@@ -62,20 +62,23 @@ pub(crate) fn at_hand<B>(app: &App, request: &http::Request<B>, peer: Peer) -> O
         return None;
     }
     let (address, found) = app.pages.at_hand(request.uri(), request.headers())?;
-    let mut around = Around::begin(app, request, address.route.into());
-    if let Some(group) = around.limited(address.group) {
-        let caller = rate::caller(app, request.headers(), Some(peer));
-        let Some(decision) = app.services.limiter.charge_now(&caller, group) else {
-            around.log.say_nothing();
-            return None;
-        };
-        around.decision = Some(decision);
-    }
-    let now = app.services.clock.now();
+    let decision = match limited(app, address.group) {
+        Some(group) => {
+            let caller = rate::caller(app, request.headers(), Some(peer));
+            Some(app.services.limiter.charge_now(&caller, group)?)
+        }
+        None => None,
+    };
+    let around = Around { decision, ..Around::begin(app, request, address.route.into()) };
     let mut response = respond(&found, request.headers(), &app.caching);
-    response.headers_mut().insert(header::DATE, date(now));
+    response.headers_mut().insert(header::DATE, date(app.services.clock.now()));
     let bytes = u64::try_from(response.body().len()).ok();
     Some(around.end(response, bytes))
+}
+
+/// The group to charge a request to, if anybody limits anything.
+fn limited(app: &App, group: Option<Group>) -> Option<Group> {
+    group.filter(|_| !app.services.limiter.policies().is_empty())
 }
 
 /// What is around every answer, wherever it comes from.
@@ -95,14 +98,9 @@ impl<'a> Around<'a> {
         Self { app, id, log, docs, decision: None }
     }
 
-    /// The group to charge the request to, if anybody limits anything.
-    fn limited(&self, group: Option<Group>) -> Option<Group> {
-        group.filter(|_| !self.app.services.limiter.policies().is_empty())
-    }
-
     /// Charges the request to the policies of its group; gives the refusal when they refuse it.
     async fn refused(&mut self, group: Option<Group>, headers: &HeaderMap, peer: Option<Peer>) -> Option<Problem> {
-        let group = self.limited(group)?;
+        let group = limited(self.app, group)?;
         let decision = self.app.services.limiter.charge(&rate::caller(self.app, headers, peer), group).await;
         let refusal = rate::refusal(&decision);
         self.decision = Some(decision);

@@ -71,7 +71,7 @@ async fn read(app: &App, key: &str) -> Result<Ready, Problem> {
     };
     let tag = product.etag()?;
     let document = product.document;
-    Ok(of_index(app, status.seq, status.ready, [&*document], document.to_vec()).with_tag(&tag))
+    Ok(of_index(app, status.seq, status.ready, [&*document], document.clone()).with_tag(&tag))
 }
 
 async fn find(app: &App, key: &str) -> Result<Option<StoredProduct>, StoreError> {

@@ -303,8 +303,7 @@ impl Follower {
             && let Ok(view) = empty_view()
         {
             self.live = None;
-            self.index.break_with_the_past();
-            self.index.publish(Arc::new(view), Seq(0), false);
+            self.index.publish_nothing(view);
             // Places of the old database say nothing of the new one, nor does what is being built from it.
             (self.goal, self.same_log) = (None, false);
             self.build_is_void = self.build.is_some();
@@ -350,8 +349,7 @@ impl Follower {
             let _ = tokio::task::spawn_blocking(move || drop(old)).await;
         }
         if let Some(live) = &self.live {
-            self.index.belongs_to(live.origin);
-            self.index.publish(Arc::clone(&live.view), live.seq, true);
+            self.index.publish_live(live);
             if let Err(e) = self.index.folder.clean(Some(&live.generation.path)) {
                 tracing::warn!(error = %e, "old generations of the index could not be removed");
             }
@@ -371,8 +369,7 @@ impl Follower {
         let step = self.catch_up().await;
         let Some(live) = self.live.as_ref().filter(|live| live.followed) else { return step };
         if matches!(step, Step::More | Step::Applied(_)) || live.seq > self.index.state().seq {
-            self.index.belongs_to(live.origin);
-            self.index.publish(Arc::clone(&live.view), live.seq, true);
+            self.index.publish_live(live);
         }
         if self.goal.is_some_and(|goal| live.seq >= goal) {
             self.index.caught_up.store(true, Ordering::Release);

@@ -180,14 +180,16 @@ impl Index {
         self.reached.send_replace(seq);
     }
 
-    /// Notes whose places those published from now on are.
-    pub(super) fn belongs_to(&self, origin: haat_catalog::change::Origin) {
-        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).origin = origin.as_u128();
+    /// Shows searches what is followed.
+    pub(super) fn publish_live(&self, live: &Live) {
+        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).origin = live.origin.as_u128();
+        self.publish(Arc::clone(&live.view), live.seq, true);
     }
 
-    /// Notes that what was published so far says nothing of what comes.
-    pub(super) fn break_with_the_past(&self) {
+    /// Shows searches nothing: what was published so far says nothing of what comes.
+    pub(super) fn publish_nothing(&self, empty: View) {
         self.lineage.lock().unwrap_or_else(PoisonError::into_inner).breaks ^= uuid::Uuid::new_v4().as_u128();
+        self.publish(Arc::new(empty), Seq(0), false);
     }
 
     async fn wait_for(&self, seq: Seq, wait: Duration) -> Result<(), IndexError> {
