@@ -145,15 +145,23 @@ impl Generation {
 
     /// The first of its files whose contents are not what was written.
     pub fn damaged_file(&self) -> Option<PathBuf> {
-        let broken = self.index.load_metas().ok()?.segments.into_iter().find_map(|segment| {
-            let file = components(&segment).map(|c| self.path.join(segment.relative_path(c))).find(|f| !is_sound(f));
-            file.map(|file| (segment.id(), file))
-        });
-        let (id, file) = broken?;
-        // A segment that was merged away meanwhile has lost its files rightly.
-        let metas = self.index.load_metas();
-        metas.map_or(true, |metas| metas.segments.iter().any(|s| s.id() == id)).then_some(file)
+        damaged_file(&self.path, &self.index)
     }
+}
+
+/// The same of the generation in `path`, which may be too damaged to be opened.
+pub fn find_damage(path: &Path) -> Option<PathBuf> {
+    damaged_file(path, &Index::open_in_dir(path).ok()?)
+}
+
+fn damaged_file(path: &Path, index: &Index) -> Option<PathBuf> {
+    let broken = index.load_metas().ok()?.segments.into_iter().find_map(|segment| {
+        let file = components(&segment).map(|c| path.join(segment.relative_path(c))).find(|f| !is_sound(f));
+        file.map(|file| (segment.id(), file))
+    });
+    let (id, file) = broken?;
+    // A segment that was merged away meanwhile has lost its files rightly, and so has a generation that was replaced.
+    index.load_metas().is_ok_and(|metas| metas.segments.iter().any(|s| s.id() == id)).then_some(file)
 }
 
 fn components(segment: &SegmentMeta) -> impl Iterator<Item = SegmentComponent> {

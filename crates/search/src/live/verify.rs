@@ -12,7 +12,7 @@ use tantivy::{DocAddress, TantivyDocument};
 use super::agreement::Agreement;
 use super::build::{Progress, blocking};
 use super::folder::Folder;
-use super::generation::Generation;
+use super::generation::{Generation, find_damage};
 use super::index::internal;
 use super::writer::locate;
 use crate::document::json_of;
@@ -35,7 +35,7 @@ pub struct VerifyReport {
     pub surplus: Vec<ProductId>,
     /// Products that are another in the index.
     pub different: Vec<ProductId>,
-    /// A file whose contents are not what was written.
+    /// A file whose contents are not what was written. Nothing was compared then, and the other members say nothing.
     pub damaged: Option<PathBuf>,
     /// Products that differ because they changed after `seq`: no fault.
     pub pending: u64,
@@ -61,14 +61,17 @@ pub async fn verify(
     log: Arc<dyn ChangeLog>,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<VerifyReport, IndexError> {
-    let (generation, view, seq) = open(dir)?;
-    let view = Arc::new(view);
-    let damaged = blocking(move || Ok(generation.damaged_file())).await.map_err(internal)?;
-    let mut report = VerifyReport { seq, documents: view.num_docs(), damaged, ..VerifyReport::default() };
-    if report.damaged.is_some() {
-        // What damaged files say may be anything.
-        return Ok(report);
+    let folder = Folder::open(dir).map_err(internal)?;
+    // Before anything is read: what damaged files say may be anything, and they may be too damaged to be opened.
+    if let Some(path) = folder.current() {
+        let damaged = blocking(move || Ok(find_damage(&path))).await.map_err(internal)?;
+        if damaged.is_some() {
+            return Ok(VerifyReport { damaged, ..VerifyReport::default() });
+        }
     }
+    let (view, seq) = open(&folder)?;
+    let view = Arc::new(view);
+    let mut report = VerifyReport { seq, documents: view.num_docs(), ..VerifyReport::default() };
     let agreement = Arc::new(Agreement::new(view.fields));
     let total = reader.count().await?;
     let mut seen: Vec<Bits> = view.segments.iter().map(|s| Bits::empty(s.max_doc())).collect();
@@ -98,16 +101,15 @@ pub async fn verify(
 }
 
 /// The state of the index and how far it has come. A server may replace the generation or commit in between.
-fn open(dir: &Path) -> Result<(Generation, View, Seq), IndexError> {
+fn open(folder: &Folder) -> Result<(View, Seq), IndexError> {
     const ATTEMPTS: usize = 5;
-    let folder = Folder::open(dir).map_err(internal)?;
     let mut failure = "there is no index".to_owned();
     for _ in 0..ATTEMPTS {
         let Some(path) = folder.current() else { continue };
         let opened = Generation::open(&path).map_err(|e| e.to_string()).and_then(|(generation, payload)| {
             let view = generation.view(None).map_err(|e| e.to_string())?;
             if generation.payload() == Some(payload) {
-                Ok((generation, view, payload.seq))
+                Ok((view, payload.seq))
             } else {
                 Err("it is written all the time".to_owned())
             }
