@@ -1,9 +1,11 @@
 //! A cached page from Haat beside nginx that serves the same bytes from a file.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use tokio::process::Command;
 
 use crate::client::Client;
 use crate::drive::Cached;
@@ -18,6 +20,11 @@ use crate::{Bench, Store};
 
 /// Twenty products as they come.
 const TARGET: &str = "/v1/products?limit=20&count=none";
+
+/// Haat with as many workers as nginx.
+fn one_worker() -> (&'static str, String) {
+    ("TOKIO_WORKER_THREADS", "1".to_owned())
+}
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -76,32 +83,46 @@ impl Score {
 pub async fn run(bench: &Bench, plan: Plan) -> anyhow::Result<()> {
     ensure!(plan.rounds > 0, "at least one round");
     let bench = &small::bench(bench);
-    small::sqlite(bench, &bench.data_dir(Store::Sqlite)).await?;
+    let data_dir = bench.data_dir(Store::Sqlite);
+    small::sqlite(bench, &data_dir).await?;
+    // A folder has one server; the second one needs the same products in the same versions.
+    let copy = bench.work.join("hot-copy");
+    if copy.exists() {
+        std::fs::remove_dir_all(&copy)?;
+    }
+    let copied = Command::new("cp").arg("-r").args([&data_dir, &copy]).status().await?;
+    ensure!(copied.success(), "the data folder could not be copied");
     let mut section = Section::begin("70-hot", "A cached page beside nginx", &format!("hot --rounds {}", plan.rounds));
-    let server = launch(bench, vec![policies(GENEROUS)]).await?;
+    let server = launch(bench, &data_dir, vec![policies(GENEROUS), one_worker()]).await?;
     let page = page(&server, Cached::Memory).await?;
     let nginx = Nginx::start(bench, &page).await?;
+    let by_default = launch(bench, &copy, vec![policies(GENEROUS)]).await?;
+    ensure!(self::page(&by_default, Cached::Memory).await? == page, "the page by default is another");
     for known in [false, true] {
-        let scores = duel(bench, plan, &contestants(&server, &nginx, true).await?, known, page.len()).await?;
+        let contestants = contestants(&server, &nginx, Some(&by_default)).await?;
+        let scores = duel(bench, plan, &contestants, known, page.len()).await?;
         let what = if known { "`If-None-Match`, answered with 304" } else { "the whole page" };
         section.table(&table(what, &scores)?);
         verdicts(&mut section, what, &scores, 0.9, Some(1.5))?;
-        ensure!(cached(&server).await? == Cached::Memory, "the page no longer came from memory");
+        self::page(&server, Cached::Memory).await.context("after the last round")?;
     }
     server.stop().await?;
+    by_default.stop().await?;
+    std::fs::remove_dir_all(&copy)?;
 
     let redis = Redis::start(bench).await?;
-    let server = launch(bench, vec![policies(GENEROUS), cache_memory("0B"), redis.setting()]).await?;
+    let server =
+        launch(bench, &data_dir, vec![policies(GENEROUS), cache_memory("0B"), redis.setting(), one_worker()]).await?;
     ensure!(self::page(&server, Cached::Redis).await? == page, "the page from Redis is another");
-    let scores = duel(bench, plan, &contestants(&server, &nginx, false).await?, false, page.len()).await?;
+    let scores = duel(bench, plan, &contestants(&server, &nginx, None).await?, false, page.len()).await?;
     let what = "every answer from Redis";
     section.table(&table(what, &scores)?);
     verdicts(&mut section, what, &scores, 0.3, None)?;
-    ensure!(cached(&server).await? == Cached::Redis, "the page no longer came from Redis");
+    self::page(&server, Cached::Redis).await.context("after the last round")?;
     server.stop().await?;
     redis.stop().await?;
     nginx.stop().await?;
-    std::fs::remove_file(bench.work.join("hot.log"))?;
+    std::fs::remove_file(data_dir.join("hot.log"))?;
     notes(&mut section, plan, page.len());
     section.write(bench)
 }
@@ -114,22 +135,19 @@ fn notes(section: &mut Section, plan: Plan, page: usize) {
         plan.aim.connections, plan.aim.seconds, plan.rounds
     ));
     section.note(
-        "Haat: two policies on every request, a log line per request into a file, defaults otherwise; nginx: one worker, \
-         `sendfile`, kept-alive connections. The memory cache needs no Redis; in the last table `cache.memory = \"0B\"`"
+        "Haat: two policies on every request, a log line per request into a file, one worker (`TOKIO_WORKER_THREADS=1`) \
+         where nothing else is said, as nginx has one; nginx: `sendfile`, kept-alive connections. By default Haat has as \
+         many workers as there are cores, which here compete with the generator for the second one. The memory cache needs no Redis; in the last table `cache.memory = \"0B\"`"
             .to_owned(),
     );
     section
         .note("verdicts are against nginx with a log line per request, the other rows are for comparison".to_owned());
 }
 
-async fn launch(bench: &Bench, settings: Vec<(&'static str, String)>) -> anyhow::Result<Server> {
-    let data_dir = bench.data_dir(Store::Sqlite);
-    Server::launch(bench, &Launch { data_dir: &data_dir, database: None, settings, log: "hot.log" }).await
-}
-
-/// Who answers the page now.
-async fn cached(server: &Server) -> anyhow::Result<Cached> {
-    Ok(Cached::of(&Client::connect(server.port).await?.get(TARGET).await?))
+/// A server whose log lies in its folder.
+async fn launch(bench: &Bench, data_dir: &Path, settings: Vec<(&'static str, String)>) -> anyhow::Result<Server> {
+    let log = data_dir.join("hot.log");
+    Server::launch(bench, &Launch { data_dir, database: None, settings, log: &log.to_string_lossy() }).await
 }
 
 /// The page, once it comes from where it should.
@@ -146,11 +164,12 @@ async fn page(server: &Server, from: Cached) -> anyhow::Result<Vec<u8>> {
     anyhow::bail!("the page never came from {from:?}")
 }
 
-async fn contestants(server: &Server, nginx: &Nginx, all: bool) -> anyhow::Result<Vec<Contestant>> {
+async fn contestants(server: &Server, nginx: &Nginx, by_default: Option<&Server>) -> anyhow::Result<Vec<Contestant>> {
     let (worker, haat) = (nginx.worker()?, server.pid()?);
     let mut ports =
         vec![("Haat", server.port, TARGET, haat), ("nginx, log line per request", nginx.logged, nginx::PAGE, worker)];
-    if all {
+    if let Some(server) = by_default {
+        ports.push(("Haat, a worker per core", server.port, TARGET, server.pid()?));
         ports.push(("nginx, log written 64 KiB at a time", nginx.buffered, nginx::PAGE, worker));
         ports.push(("nginx, no log", nginx.silent, nginx::PAGE, worker));
     }
