@@ -1,0 +1,285 @@
+//! Making, changing and revoking clients; rotating their secrets and the server's keys. The command line and the API call
+//! the same.
+
+mod draft;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haat_catalog::ports::StoreError;
+use haat_catalog::{Clock, Timestamp};
+
+pub use draft::{ClientDraft, ClientPatch, FieldError, KeysDraft, Rules};
+
+use crate::audit;
+use crate::client::{AuthMethod, Client, ClientSecret, Grant, MAX_SECRETS};
+use crate::keys::{KeyRing, KeyTimes, SigningKey};
+use crate::ports::{AuthStore, PutClientError};
+use crate::scope::Scopes;
+use crate::vault::{Unsealable, Vault, generate_secret};
+
+/// The id of the client that is made at first start.
+pub const ADMINISTRATOR: &str = "administrator";
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// What was asked for makes no sense.
+    #[error("{}", draft::in_words(.0))]
+    Invalid(Vec<FieldError>),
+    /// There is no such client.
+    #[error("there is no client '{0}'")]
+    NotFound(String),
+    /// There is one of that id already.
+    #[error("there is a client '{0}' already")]
+    Exists(String),
+    /// Somebody else changed it at the same time.
+    #[error("somebody else changed the client '{0}' at the same time; look at it and try again")]
+    Conflict(String),
+    /// The client signs with keys of its own.
+    #[error("the client '{0}' has no secrets: it signs with its own keys (private_key_jwt)")]
+    NoSecrets(String),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The encryption key is another one, or the system has no randomness to give.
+    #[error("keys and secrets cannot be made or opened: {0}")]
+    Vault(#[from] Unsealable),
+}
+
+/// A client and the secret that is shown this once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// The client.
+    pub client: Client,
+    /// Its new secret, if it has secrets.
+    pub secret: Option<String>,
+}
+
+/// Commands about clients and keys.
+#[derive(Clone)]
+pub struct Admin {
+    store: Arc<dyn AuthStore>,
+    vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+    rules: Arc<Rules>,
+}
+
+impl Admin {
+    /// Commands on this store. Whoever serves refreshes its [`crate::directory::Directory`] after each.
+    pub fn new(store: Arc<dyn AuthStore>, vault: Arc<Vault>, clock: Arc<dyn Clock>, rules: Rules) -> Self {
+        Self { store, vault, clock, rules: Arc::new(rules) }
+    }
+
+    /// All clients, in order of id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list(&self) -> Result<Vec<Client>, AdminError> {
+        Ok(self.store.clients().await?)
+    }
+
+    /// The client of that id.
+    ///
+    /// # Errors
+    /// When there is none, or the store fails.
+    pub async fn show(&self, id: &str) -> Result<Client, AdminError> {
+        let found = self.list().await?.into_iter().find(|client| &*client.id == id);
+        found.ok_or_else(|| AdminError::NotFound(id.to_owned()))
+    }
+
+    /// When a client's secrets were last used, in their order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn last_uses(&self, client: &Client) -> Result<Vec<Option<Timestamp>>, AdminError> {
+        let uses = self.store.secret_uses().await?;
+        let last = |secret: &ClientSecret| uses.iter().find(|used| used.hash == secret.hash).map(|used| used.at);
+        Ok(client.secrets.iter().map(last).collect())
+    }
+
+    /// Makes a client.
+    ///
+    /// # Errors
+    /// When the draft makes no sense, its id is taken, or the store fails.
+    pub async fn create(&self, draft: ClientDraft, by: &str) -> Result<Made, AdminError> {
+        let now = self.clock.now();
+        let mut client = draft.check(&self.rules, now).map_err(AdminError::Invalid)?;
+        let secret = match client.auth_method.has_secret() {
+            true => Some(self.add_secret(&mut client, now)?),
+            false => None,
+        };
+        self.put(&client).await?;
+        audit::changed("client created", &client.id, by);
+        Ok(Made { client, secret })
+    }
+
+    /// Changes a client.
+    ///
+    /// # Errors
+    /// When there is none, the change makes no sense, somebody else changes it at the same time, or the store fails.
+    pub async fn change(&self, id: &str, patch: ClientPatch, by: &str) -> Result<Client, AdminError> {
+        let before = self.show(id).await?;
+        let now = self.clock.now();
+        let client = patch.apply(before, &self.rules, now).map_err(AdminError::Invalid)?;
+        self.put(&client).await?;
+        audit::changed("client changed", id, by);
+        Ok(client)
+    }
+
+    /// Gives a client another secret. The newest of the old ones is good for `keep` longer, for ever if `None`; older ones
+    /// end now.
+    ///
+    /// # Errors
+    /// When there is no such client, it has no secrets, somebody else changes it at the same time, or the store fails.
+    pub async fn rotate(&self, id: &str, keep: Option<Duration>, by: &str) -> Result<Made, AdminError> {
+        let mut client = self.show(id).await?;
+        if !client.auth_method.has_secret() {
+            return Err(AdminError::NoSecrets(id.to_owned()));
+        }
+        let now = self.clock.now();
+        client.secrets.retain(|secret| secret.is_live(now));
+        let ended = client.secrets.len().saturating_sub(MAX_SECRETS - 1);
+        client.secrets.drain(..ended);
+        for secret in &mut client.secrets {
+            let end = keep.map(|keep| now.plus(keep));
+            secret.expires_at = [secret.expires_at, end].into_iter().flatten().min();
+        }
+        client.secrets.retain(|secret| secret.is_live(now));
+        let secret = self.add_secret(&mut client, now)?;
+        client.changed(now);
+        self.put(&client).await?;
+        audit::changed("client secret rotated", id, by);
+        Ok(Made { client, secret: Some(secret) })
+    }
+
+    /// Removes a client. Its tokens are good no longer.
+    ///
+    /// # Errors
+    /// When there is no such client, or the store fails.
+    pub async fn revoke(&self, id: &str, by: &str) -> Result<(), AdminError> {
+        if !self.store.remove_client(id).await? {
+            return Err(AdminError::NotFound(id.to_owned()));
+        }
+        audit::changed("client revoked", id, by);
+        Ok(())
+    }
+
+    /// Makes the first client of a new installation, which may do everything; nothing if there are clients.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn ensure_administrator(&self) -> Result<Option<Made>, AdminError> {
+        if !self.list().await?.is_empty() {
+            return Ok(None);
+        }
+        let draft = ClientDraft {
+            id: Some(ADMINISTRATOR.into()),
+            name: "Administrator".into(),
+            scopes: Scopes::all(),
+            ..ClientDraft::default()
+        };
+        match self.create(draft, "first start").await {
+            Ok(made) => Ok(Some(made)),
+            // Another replica was quicker, and has shown the secret.
+            Err(AdminError::Exists(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a signing key if there is none, or it is time for the next; removes those that nobody needs. Tells whether
+    /// anything changed.
+    ///
+    /// # Errors
+    /// When the store fails, or the keys were sealed with another encryption key.
+    pub async fn tend_keys(&self) -> Result<bool, AdminError> {
+        let (ring, now) = (self.ring().await?, self.clock.now());
+        let retired = ring.retired(now, self.rules.keys);
+        if !retired.is_empty() {
+            self.store.remove_keys(&retired).await?;
+            retired.iter().for_each(|kid| audit::changed("signing key retired", kid, "schedule"));
+        }
+        let due = ring.is_due(now, self.rules.keys);
+        Ok((due && self.add_key(&ring, now, "schedule").await?.is_some()) || !retired.is_empty())
+    }
+
+    /// Makes a new signing key. Gives its name and from when on it signs; nothing if somebody else made one at the same
+    /// time.
+    ///
+    /// # Errors
+    /// When the store fails, or the keys were sealed with another encryption key.
+    pub async fn rotate_keys(&self, by: &str) -> Result<Option<(String, Timestamp)>, AdminError> {
+        self.add_key(&self.ring().await?, self.clock.now(), by).await
+    }
+
+    /// The signing keys.
+    ///
+    /// # Errors
+    /// When the store fails, or they were sealed with another encryption key.
+    pub async fn ring(&self) -> Result<KeyRing, AdminError> {
+        let stored = self.store.keys().await?;
+        let open = |stored| SigningKey::open(&self.vault, stored).map(Arc::new);
+        Ok(KeyRing::new(stored.iter().map(open).collect::<Result<_, _>>()?))
+    }
+
+    /// How long keys are needed.
+    pub fn key_times(&self) -> KeyTimes {
+        self.rules.keys
+    }
+
+    async fn add_key(
+        &self,
+        ring: &KeyRing,
+        now: Timestamp,
+        by: &str,
+    ) -> Result<Option<(String, Timestamp)>, AdminError> {
+        let signs_from = ring.next_signs_from(now, self.rules.keys);
+        let (_, stored) = SigningKey::generate(&self.vault, now, signs_from)?;
+        let added = self.store.add_key(&stored, ring.newest().map(|key| &*key.kid)).await?;
+        if added {
+            audit::changed("signing key made", &stored.kid, by);
+        }
+        Ok(added.then_some((stored.kid, signs_from)))
+    }
+
+    fn add_secret(&self, client: &mut Client, now: Timestamp) -> Result<String, AdminError> {
+        let secret = generate_secret()?;
+        let hash = self.vault.hash_secret(secret.as_bytes());
+        client.secrets.push(ClientSecret { hash, created_at: now, expires_at: None });
+        Ok(secret)
+    }
+
+    async fn put(&self, client: &Client) -> Result<(), AdminError> {
+        self.store.put_client(client).await.map_err(|e| match e {
+            PutClientError::Exists => AdminError::Exists(client.id.to_string()),
+            PutClientError::Changed => AdminError::Conflict(client.id.to_string()),
+            PutClientError::Store(e) => AdminError::Store(e),
+        })
+    }
+}
+
+impl Client {
+    /// Counts a change.
+    fn changed(&mut self, now: Timestamp) {
+        self.version += 1;
+        self.updated_at = now;
+    }
+}
+
+/// What a client is when nobody says otherwise.
+impl Default for ClientDraft {
+    fn default() -> Self {
+        Self {
+            id: None,
+            name: String::new(),
+            scopes: Scopes::NONE,
+            grants: vec![Grant::ClientCredentials],
+            auth_method: AuthMethod::ClientSecretBasic,
+            keys: None,
+            token_lifetime: None,
+            audiences: Vec::new(),
+            dpop_bound: false,
+            policy: None,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The audit log: who was given what, who was refused, and who changed what, one line each under the target `haat::audit`.
+//! No line has a secret or a token.
+
+use std::net::IpAddr;
+
+use uuid::Uuid;
+
+/// Something that somebody may have to answer for.
+#[derive(Debug, Clone, Copy)]
+pub enum Act<'a> {
+    /// A token was issued.
+    Issued {
+        /// To whom.
+        client: &'a str,
+        /// Its name.
+        jti: Uuid,
+        /// For what.
+        scope: &'a str,
+    },
+    /// A request for a token, or about one, was refused.
+    Refused {
+        /// Who it said to be from; whatever was sent.
+        client: &'a str,
+        /// Why.
+        why: &'a str,
+    },
+    /// A token was revoked.
+    Revoked {
+        /// By whom.
+        client: &'a str,
+        /// Its name.
+        jti: Uuid,
+    },
+}
+
+/// The most of a name that was sent by nobody knows whom.
+const MAX_CHARS: usize = 80;
+
+/// Writes an act of a request from `address` into the log.
+pub fn note(act: Act<'_>, address: IpAddr) {
+    match act {
+        Act::Issued { client, jti, scope } => {
+            tracing::info!(target: "haat::audit", client, %jti, scope, %address, "token issued");
+        }
+        Act::Refused { client, why } => {
+            let client: String = client.chars().take(MAX_CHARS).collect();
+            tracing::warn!(target: "haat::audit", client, why, %address, "client refused");
+        }
+        Act::Revoked { client, jti } => {
+            tracing::info!(target: "haat::audit", client, %jti, %address, "token revoked");
+        }
+    }
+}
+
+/// Writes a change to clients or keys into the log: what was done, to what, and by whom (a client, or the command line).
+pub fn changed(what: &'static str, id: &str, by: &str) {
+    tracing::info!(target: "haat::audit", id, by, "{what}");
+}

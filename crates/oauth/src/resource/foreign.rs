@@ -1,0 +1,99 @@
+//! Tokens of other issuers that the configuration trusts.
+
+use std::time::Duration;
+
+use haat_catalog::Timestamp;
+use jsonwebtoken::crypto::verify as verify_signature;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::Verified;
+use crate::jwks::{ALGORITHMS, RemoteKeys};
+use crate::scope::Scopes;
+use crate::token::{Header, Parts};
+
+/// By how much the issuer's clock may differ from this one.
+const LEEWAY: Duration = Duration::from_secs(15);
+/// How long a token counts that says to last for ever and a day.
+const LONGEST: Duration = Duration::from_secs(24 * 3_600);
+
+/// An issuer whose tokens are good here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignIssuer {
+    /// Its `iss`.
+    pub issuer: String,
+    /// The `aud` by which it means this server.
+    pub audience: String,
+    /// Where its keys are.
+    pub jwks_url: Url,
+    /// The claim that names scopes: a text with spaces or a list.
+    pub scope_claim: String,
+}
+
+/// What a token of one of the issuers says, if it is good.
+pub(super) async fn verify(
+    issuers: &[ForeignIssuer],
+    keys: &RemoteKeys,
+    token: &str,
+    now: Timestamp,
+) -> Option<Verified> {
+    let parts = Parts::of(token).filter(|_| !issuers.is_empty())?;
+    let header: Header = serde_json::from_slice(&parts.header).ok()?;
+    let claims: Map<String, Value> = serde_json::from_slice(&parts.payload).ok()?;
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    // Asked for keys only if the rest is right: nobody makes Haat fetch by sending anything at all.
+    let issuer = issuers.iter().find(|known| text("iss") == Some(&known.issuer))?;
+    let (_, algorithm) = ALGORITHMS.iter().find(|(name, _)| *name == header.alg)?;
+    // Many issuers say JWT or nothing; what says to be something else is something else (RFC 8725 §3.11).
+    let typ_fits = header.typ.as_deref().is_none_or(|typ| super::own::is_access_token(typ) || is_jwt(typ));
+    let expires_at = seconds(claims.get("exp")?)?;
+    let begins = ["nbf", "iat"].iter().filter_map(|name| claims.get(*name)).map(seconds);
+    let begun = begins.map(|at| at.is_some_and(|at| at <= now.plus(LEEWAY))).all(|begun| begun);
+    let ended = expires_at.plus(LEEWAY) <= now;
+    if header.crit.is_some() || !typ_fits || !begun || ended || !is_meant(claims.get("aud")?, &issuer.audience) {
+        return None;
+    }
+    let candidates = keys.candidates(&issuer.jwks_url, header.kid.as_deref(), *algorithm).await;
+    let signature = token.rsplit_once('.')?.1;
+    let signed =
+        |key| verify_signature(signature.as_bytes(), parts.message.as_bytes(), key, *algorithm).unwrap_or(false);
+    if !candidates.iter().any(signed) {
+        return None;
+    }
+    let client = ["client_id", "azp", "sub"].into_iter().find_map(text)?;
+    let bound = claims.get("cnf").and_then(|cnf| cnf.get("jkt")).and_then(Value::as_str);
+    Some(Verified {
+        client: format!("{}#{client}", issuer.issuer).into(),
+        scopes: scopes(claims.get(&issuer.scope_claim)),
+        expires_at: expires_at.plus(LEEWAY).min(now.plus(LONGEST)),
+        bound_to: bound.map(Into::into),
+        policy: None,
+    })
+}
+
+fn is_jwt(typ: &str) -> bool {
+    typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("application/jwt")
+}
+
+fn is_meant(aud: &Value, audience: &str) -> bool {
+    match aud {
+        Value::String(one) => one == audience,
+        Value::Array(all) => all.iter().any(|one| one.as_str() == Some(audience)),
+        _ => false,
+    }
+}
+
+fn seconds(value: &Value) -> Option<Timestamp> {
+    // Beyond what a time can be it is cut off.
+    value.as_f64().map(|seconds| Timestamp::from_millis((seconds * 1e3) as i64))
+}
+
+fn scopes(claim: Option<&Value>) -> Scopes {
+    match claim {
+        Some(Value::String(text)) => Scopes::known_in(text),
+        Some(Value::Array(names)) => {
+            names.iter().filter_map(Value::as_str).map(Scopes::known_in).flat_map(Scopes::iter).collect()
+        }
+        _ => Scopes::NONE,
+    }
+}

@@ -1,0 +1,118 @@
+//! `private_key_jwt`: a client proves who it is by a statement that it signs (RFC 7523 §3, as tightened by
+//! draft-ietf-oauth-rfc7523bis: the audience is this server's issuer and nothing else).
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use haat_catalog::Timestamp;
+use jsonwebtoken::crypto::verify;
+use serde::Deserialize;
+
+use super::error::Refusal;
+use super::{AuthorizationServer, Known};
+use crate::client::{AuthMethod, Client, ClientKeys};
+use crate::jwks::ALGORITHMS;
+use crate::token::{Header, Parts};
+
+/// By how much clocks may differ.
+pub const LEEWAY: Duration = Duration::from_secs(15);
+/// The longest that a statement may be good: its `jti` is remembered for as long.
+pub const LONGEST: Duration = Duration::from_secs(3_600);
+/// The most bytes of a statement.
+const MAX_BYTES: usize = 8 * 1024;
+
+#[derive(Deserialize)]
+struct Statement {
+    iss: String,
+    sub: String,
+    aud: serde_json::Value,
+    exp: f64,
+    jti: String,
+    #[serde(default)]
+    nbf: Option<f64>,
+    #[serde(default)]
+    iat: Option<f64>,
+}
+
+impl AuthorizationServer {
+    /// The client that has signed a statement, if it is good and was not used before on any replica.
+    ///
+    /// # Errors
+    /// When it is not. What is wrong is told only once the signature is right: it is the client's own business.
+    pub(super) async fn signer(
+        &self,
+        known: &Known,
+        jwt: &str,
+        id: Option<&str>,
+        now: Timestamp,
+    ) -> Result<std::sync::Arc<Client>, Refusal> {
+        let unproved = Refusal::invalid_client;
+        let parts = Some(jwt).filter(|jwt| jwt.len() <= MAX_BYTES).and_then(Parts::of).ok_or_else(unproved)?;
+        let header: Header = serde_json::from_slice(&parts.header).map_err(|_| unproved())?;
+        let statement: Statement = serde_json::from_slice(&parts.payload).map_err(|_| unproved())?;
+        if statement.iss != statement.sub || id.is_some_and(|id| id != statement.sub) {
+            return Err(unproved());
+        }
+        let client = known.clients.get(&*statement.sub).filter(|client| client.enabled).ok_or_else(unproved)?;
+        let keys = client.keys.as_ref().filter(|_| client.auth_method == AuthMethod::PrivateKeyJwt);
+        let keys = keys.ok_or_else(unproved)?;
+        let typ_fits = header.typ.as_deref().is_none_or(is_type);
+        let algorithm = ALGORITHMS.iter().find(|(name, _)| *name == header.alg);
+        let Some((_, algorithm)) = algorithm.filter(|_| typ_fits && header.crit.is_none()) else {
+            return Err(unproved());
+        };
+        let candidates = match keys {
+            ClientKeys::Jwks(set) => set.candidates(header.kid.as_deref(), *algorithm),
+            ClientKeys::JwksUri(url) => self.remote.candidates(url, header.kid.as_deref(), *algorithm).await,
+        };
+        let signature = jwt.rsplit_once('.').map_or("", |(_, signature)| signature);
+        let signed = |key| verify(signature.as_bytes(), parts.message.as_bytes(), key, *algorithm).unwrap_or(false);
+        if !candidates.iter().any(signed) {
+            return Err(unproved());
+        }
+        let until = self.check(&statement, now).map_err(Refusal::no_client)?;
+        if !self.is_first_use(&client.id, &statement.jti, until).await? {
+            return Err(Refusal::no_client("the client assertion's jti was used before; each is good once"));
+        }
+        Ok(std::sync::Arc::clone(client))
+    }
+
+    /// Checks what a statement says of itself; gives until when it has to be remembered.
+    fn check(&self, statement: &Statement, now: Timestamp) -> Result<Timestamp, String> {
+        let issuer = &self.options.issuer;
+        if statement.aud.as_str() != Some(issuer) {
+            return Err(format!("the client assertion's aud must be {issuer}, as a single string"));
+        }
+        let (seconds, leeway) = (now.as_millis() as f64 / 1e3, LEEWAY.as_secs_f64());
+        if statement.exp + leeway <= seconds {
+            return Err("the client assertion has expired".into());
+        }
+        if statement.exp > seconds + LONGEST.as_secs_f64() + leeway {
+            return Err(format!("the client assertion's exp is more than {} s ahead", LONGEST.as_secs()));
+        }
+        if [statement.nbf, statement.iat].into_iter().flatten().any(|from| from > seconds + leeway) {
+            return Err("the client assertion is not good yet: its nbf or iat is in the future".into());
+        }
+        if statement.jti.is_empty() || statement.jti.len() > 255 {
+            return Err("the client assertion's jti must have 1 to 255 bytes".into());
+        }
+        // Bounded above.
+        Ok(Timestamp::from_millis((statement.exp * 1e3) as i64).plus(LEEWAY))
+    }
+
+    async fn is_first_use(&self, client: &str, jti: &str, until: Timestamp) -> Result<bool, Refusal> {
+        // The length keeps one client's names apart from another's.
+        let name = format!("{}:{client}:{jti}", client.len());
+        let mut hash = [0; 32];
+        for (to, from) in hash.iter_mut().zip(digest(&SHA256, name.as_bytes()).as_ref()) {
+            *to = *from;
+        }
+        Ok(self.store.first_use(hash, until).await?)
+    }
+}
+
+/// The types that a statement may say to be: none of those of other JWTs that a client may come by.
+fn is_type(typ: &str) -> bool {
+    let typ = typ.rsplit_once('/').filter(|(kind, _)| kind.eq_ignore_ascii_case("application")).map_or(typ, |(_, t)| t);
+    typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("client-authentication+jwt")
+}

@@ -1,0 +1,51 @@
+//! `/oauth/introspect`: whether a token is good, for those whom it concerns (RFC 7662).
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use super::error::Refusal;
+use super::form::Form;
+use super::{Asked, AuthorizationServer, answer};
+use crate::client::Client;
+use crate::resource::own;
+use crate::token::Claims;
+
+impl AuthorizationServer {
+    /// Answers a question about a token.
+    pub async fn introspect(&self, asked: Asked<'_>) -> Response<Bytes> {
+        answer(self.look_into(&asked).await)
+    }
+
+    async fn look_into(&self, asked: &Asked<'_>) -> Result<Response<Bytes>, Refusal> {
+        let form = Form::read(asked.headers, asked.body)?;
+        let caller = self.authenticate(asked, &form).await?;
+        let token = form.need("token")?;
+        let known = self.directory.known();
+        let claims = own::claims(&known, &self.options.issuer, token, self.clock.now());
+        let Some(claims) = claims.filter(|claims| concerns(claims, &caller)) else {
+            return Ok(super::json(StatusCode::OK, &json!({"active": false})));
+        };
+        let mut body = json!({
+            "active": true,
+            "scope": claims.scope,
+            "client_id": claims.client_id,
+            "token_type": if claims.cnf.is_some() { "DPoP" } else { "Bearer" },
+            "exp": claims.exp,
+            "iat": claims.iat,
+            "sub": claims.sub,
+            "aud": claims.aud,
+            "iss": claims.iss,
+            "jti": claims.jti,
+        });
+        if let (Some(cnf), Some(body)) = (&claims.cnf, body.as_object_mut()) {
+            body.insert("cnf".into(), json!(cnf));
+        }
+        Ok(super::json(StatusCode::OK, &body))
+    }
+}
+
+/// Whether a caller may know of a token: it is its own, or meant for a resource that goes by its id.
+fn concerns(claims: &Claims, caller: &Client) -> bool {
+    claims.client_id == caller.id || claims.aud.contains(&caller.id)
+}

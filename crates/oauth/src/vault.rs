@@ -1,0 +1,188 @@
+//! What is derived from the server's one encryption key: the hashes of client secrets and the sealing of signing keys.
+//!
+//! The key is 256 bits, from the configuration or from a file in the data folder. Each use has a key of its own, derived
+//! by HKDF-SHA-256 (RFC 5869), so that what one is good for says nothing of the others.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::{hkdf, hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+/// What every client secret begins with, so that scanners of leaked secrets know it.
+pub const SECRET_PREFIX: &str = "haat_";
+/// Bytes of randomness in a secret and in the encryption key.
+const KEY_BYTES: usize = 32;
+
+/// The encryption key.
+#[derive(Clone)]
+pub struct MasterKey([u8; KEY_BYTES]);
+
+/// Not an encryption key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not 32 bytes in base64; `openssl rand -base64 32` makes them")]
+pub struct NotAKey;
+
+impl MasterKey {
+    /// A new one.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn generate() -> Result<Self, Unsealable> {
+        random().map(Self)
+    }
+
+    /// The key of a text: base64 with or without padding, of either alphabet.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn parse(text: &str) -> Result<Self, NotAKey> {
+        let text = text.trim();
+        let bytes = STANDARD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')));
+        bytes.ok().and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(NotAKey)
+    }
+
+    /// As it is kept in a file.
+    pub fn to_text(&self) -> String {
+        STANDARD.encode(self.0)
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(…)")
+    }
+}
+
+/// The keys derived from the encryption key.
+pub struct Vault {
+    secrets: hmac::Key,
+    keys: RandomizedNonceKey,
+}
+
+/// What is sealed cannot be opened, or nothing can be sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it was sealed with another encryption key, or it is damaged")]
+pub struct Unsealable;
+
+/// The keyed hash of a client secret. A machine's secret is 256 random bits: a fast hash is as safe as a slow one, and
+/// bcrypt would only look at 72 bytes of it.
+pub type SecretHash = [u8; 32];
+
+impl Vault {
+    /// The vault of a key.
+    ///
+    /// # Errors
+    /// Never for a key of the right length, which it has by its type.
+    pub fn new(master: &MasterKey) -> Result<Self, Unsealable> {
+        let derived = |purpose: &'static str| -> Result<[u8; KEY_BYTES], Unsealable> {
+            let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, b"haat/oauth/1").extract(&master.0);
+            let mut key = [0; KEY_BYTES];
+            let expanded = extracted.expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256).map_err(|_| Unsealable)?;
+            expanded.fill(&mut key).map_err(|_| Unsealable)?;
+            Ok(key)
+        };
+        Ok(Self {
+            secrets: hmac::Key::new(hmac::HMAC_SHA256, &derived("client secrets")?),
+            keys: RandomizedNonceKey::new(&AES_256_GCM, &derived("signing keys")?).map_err(|_| Unsealable)?,
+        })
+    }
+
+    /// The hash by which a client secret is kept.
+    pub fn hash_secret(&self, secret: &[u8]) -> SecretHash {
+        let tag = hmac::sign(&self.secrets, secret);
+        let mut hash = SecretHash::default();
+        for (to, from) in hash.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        hash
+    }
+
+    /// Encrypts a private key so that it is good for this name only (AES-256-GCM, random nonce in front).
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn seal(&self, name: &str, plain: &[u8]) -> Result<Vec<u8>, Unsealable> {
+        let mut sealed = plain.to_vec();
+        let aad = Aad::from(name.as_bytes());
+        let nonce = self.keys.seal_in_place_append_tag(aad, &mut sealed).map_err(|_| Unsealable)?;
+        let mut out = nonce.as_ref().to_vec();
+        out.append(&mut sealed);
+        Ok(out)
+    }
+
+    /// Opens what was sealed under that name.
+    ///
+    /// # Errors
+    /// When it was sealed with another key or under another name, or was changed.
+    pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
+        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(Unsealable)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealable)?;
+        let mut rest = rest.to_vec();
+        let aad = Aad::from(name.as_bytes());
+        Ok(self.keys.open_in_place(nonce, aad, &mut rest).map_err(|_| Unsealable)?.to_vec())
+    }
+}
+
+/// A new client secret: 256 bits of randomness, only letters, digits, `-` and `_`.
+///
+/// # Errors
+/// When the system has no randomness to give.
+pub fn generate_secret() -> Result<String, Unsealable> {
+    Ok(format!("{SECRET_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<KEY_BYTES>()?)))
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Unsealable> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| Unsealable)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_with_the_same_key_and_name_only() {
+        let (vault, other) = (vault(1), vault(2));
+        let sealed = vault.seal("a", b"private").unwrap();
+        assert_eq!(vault.open("a", &sealed).unwrap(), b"private");
+        assert!(vault.open("b", &sealed).is_err());
+        assert!(other.open("a", &sealed).is_err());
+        assert!(vault.open("a", &sealed[..5]).is_err());
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(vault.open("a", &changed).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn hashes_of_secrets_depend_on_the_key() {
+        assert_eq!(vault(1).hash_secret(b"s"), vault(1).hash_secret(b"s"));
+        assert_ne!(vault(1).hash_secret(b"s"), vault(2).hash_secret(b"s"));
+    }
+
+    #[test]
+    fn secrets_have_256_bits_of_plain_characters() {
+        let secret = generate_secret().unwrap();
+        let random = secret.strip_prefix(SECRET_PREFIX).unwrap();
+        assert_eq!(URL_SAFE_NO_PAD.decode(random).unwrap().len(), 32);
+        assert!(secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        assert_ne!(secret, generate_secret().unwrap());
+    }
+
+    #[test]
+    fn a_key_is_32_bytes_in_base64() {
+        let key = MasterKey::generate().unwrap();
+        assert_eq!(MasterKey::parse(&format!("{}\n", key.to_text())).unwrap().0, key.0);
+        assert!(MasterKey::parse("c2hvcnQ=").is_err());
+        assert!(!format!("{key:?}").contains(&key.to_text()));
+    }
+
+    fn vault(n: u8) -> Vault {
+        Vault::new(&MasterKey([n; KEY_BYTES])).unwrap()
+    }
+}
