@@ -240,11 +240,11 @@ impl Limiter {
         if !enough {
             return None;
         }
-        let mut standings = Standings::new();
+        let (mut standings, mut next) = (Standings::new(), SmallVec::<[_; 2]>::new());
         for (claim, state) in claims.iter().zip(&mut states) {
             state.want(claim.cost, now);
             match leased {
-                true => state.spend(claim.cost),
+                true => next.extend(state.spend(claim.policy.quota, claim.cost).map(|units| (claim, units))),
                 false => drop(state.spend_locally(now, now_us, quota(claim), claim.cost)),
             }
             if !claim.policy.dry_run {
@@ -253,6 +253,8 @@ impl Limiter {
                 standings.push(Standing { policy, left, reset: full_in, violated: false });
             }
         }
+        drop(states);
+        next.into_iter().for_each(|(claim, units)| self.refill(claim, units));
         Some(Decision { standings })
     }
 
@@ -304,6 +306,17 @@ impl Limiter {
     /// A time on the clock of buckets in this process.
     fn us(&self, at: Instant) -> i64 {
         i64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// Asks the cache for a lease that nobody waits for.
+    fn refill(&self, claim: &Claim<'_>, most: u64) {
+        let (account, key, quota) = (Arc::clone(&claim.account), claim.key(), claim.policy.quota);
+        let Some(cache) = self.cache().cloned() else { return account.refilled(quota, None, Instant::now()) };
+        tokio::spawn(async move {
+            let asked = Instant::now();
+            let answer = cache.run(&TAKE, &key, &quota.arguments(0, most, ahead(quota))).await;
+            account.refilled(quota, answer.ok().and_then(|answer| Taken::read(&answer)), asked);
+        });
     }
 
     /// Takes a claim's units from its lease, from the cache, or from what stands in for it.

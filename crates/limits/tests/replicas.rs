@@ -105,6 +105,22 @@ async fn a_busy_replica_calls_redis_once_per_lease_and_not_once_per_request() {
     assert!(made <= most, "{made} calls for 20,000 requests in {:?}", began.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn steady_traffic_never_waits_for_a_lease() {
+    let began = tokio::time::Instant::now();
+    let now_us = move || i64::try_from(began.elapsed().as_micros()).unwrap();
+    let shared = Arc::new(MemoryCache::new(1 << 20, Arc::new(now_us)));
+    let limiter = Limiter::new(vec![policy("burst", 10_000, Duration::from_secs(10))], vec![], Some(shared), 1);
+    for n in 0..2_000 {
+        let at_once = limiter.charge_now(&caller("shop"), Group::Read);
+        assert!(at_once.is_some() || n < 500, "request {n} has to wait");
+        if at_once.is_none() {
+            assert!(limiter.charge(&caller("shop"), Group::Read).await.is_allowed());
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_a_replica_has_its_share_at_once_and_with_it_the_whole_again() {
     let server = RedisServer::start();
