@@ -52,6 +52,8 @@ pub(crate) struct State {
     asked: Instant,
     /// While the cache is gone. It is kept when the cache is back, so that one that comes and goes does not fill it up.
     local: Option<Bucket>,
+    /// What was spent of it that the cache has not been told.
+    spent_locally: u64,
 }
 
 /// What an account says to a request.
@@ -86,6 +88,7 @@ impl Account {
             rate: 0.0,
             asked: now,
             local: None,
+            spent_locally: 0,
         };
         Self { state: Mutex::new(state), asking: tokio::sync::Mutex::new(()) }
     }
@@ -154,6 +157,7 @@ impl Account {
         if let Some(bucket) = &mut state.local {
             bucket.give_back(quota, cost);
         }
+        state.spent_locally = state.spent_locally.saturating_sub(cost);
         state.fill(quota, cost);
     }
 
@@ -265,7 +269,14 @@ impl State {
         self.local = Some(bucket);
         (self.leased, self.refused) = (0, None);
         self.full_at = now + taken.full_in;
+        // What has come back meanwhile is no debt.
+        self.spent_locally = (self.spent_locally + taken.granted).min(quota.units - taken.left.min(quota.units));
         taken
+    }
+
+    /// What was spent without the cache, to be told to it now.
+    pub fn take_spent_locally(&mut self) -> u64 {
+        std::mem::take(&mut self.spent_locally)
     }
 
     /// What is left at that time: the bucket has refilled since the cache was asked, and what is leased is not spent.
