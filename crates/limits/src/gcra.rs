@@ -133,13 +133,14 @@ fn take(now: i64, cell: &mut Cell, arguments: &[i64]) -> Vec<i64> {
     vec![granted, available - granted, tat - now, retry]
 }
 
-/// Gives back what [`TAKE`] gave a moment ago, as if it had not been asked for: argument µs of the TAT; gives nothing.
-pub static GIVE_BACK: Script = Script { name: "give_back", lua: LUA_GIVE_BACK, native: give_back };
+/// Moves the TAT without a condition, by so many µs: back by what [`TAKE`] gave a moment ago, as if it had not been asked
+/// for, or forward by what was spent while nobody could be asked; gives nothing.
+pub static SHIFT: Script = Script { name: "shift", lua: LUA_SHIFT, native: shift };
 
-const LUA_GIVE_BACK: &str = r"
+const LUA_SHIFT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local tat = tonumber(redis.call('GET', KEYS[1]) or '0') - tonumber(ARGV[1])
+local tat = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + tonumber(ARGV[1])
 if tat > now then
   redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', math.floor((tat - now) / 1000) + 1)
 else
@@ -147,9 +148,9 @@ else
 end
 return {}";
 
-fn give_back(now: i64, cell: &mut Cell, arguments: &[i64]) -> Vec<i64> {
+fn shift(now: i64, cell: &mut Cell, arguments: &[i64]) -> Vec<i64> {
     let [by] = *arguments else { return Vec::new() };
-    let tat = cell.value.unwrap_or(0).saturating_sub(by).max(now);
+    let tat = cell.value.unwrap_or(0).max(now).saturating_add(by).max(now);
     *cell = Cell { value: Some(tat), ttl_ms: (tat - now) / 1000 + 1 };
     Vec::new()
 }

@@ -1,7 +1,8 @@
 //! What a replica knows of one key: quota taken from the shared cache in advance, and the bucket that stands in for it.
 //!
 //! A lease is as large as what was asked for in the last tenth of a second, roughly: a busy key costs ten calls a second,
-//! however busy it is, a quiet one a call per request. A leased unit may be spent until its slice of the TAT comes due
+//! however busy it is, and none of its requests waits for them: the next lease is asked for when a quarter of the last one
+//! is left. A quiet key costs a call per request. A leased unit may be spent until its slice of the TAT comes due
 //! ([`crate::gcra::TAKE`]), then it is lost: by then the bucket has refilled by as much. So all that is spent anywhere is
 //! within the quota as if each unit had been taken when it was spent; it errs on the side of admitting less, never more.
 
@@ -18,6 +19,9 @@ const LEASE: Duration = Duration::from_millis(100);
 const MOST_OF_WINDOW: u64 = 100;
 /// The part of a quota that a lease may be.
 const MOST_OF_QUOTA: u64 = 20;
+/// The next lease is asked for when this part of the last one is left, if it is so many units at least.
+const EARLY: u64 = 4;
+const WORTH_IT: u64 = 8;
 /// Over what time traffic is measured.
 const MEMORY_SECS: f64 = 0.5;
 /// After a refusal the cache is not asked again for so long, at least and at most.
@@ -32,6 +36,10 @@ pub(crate) struct Account {
 
 pub(crate) struct State {
     leased: u64,
+    /// How much the last lease was.
+    size: u64,
+    /// Whether the next one is on its way.
+    refilling: bool,
     /// When the last slice of what is leased ends.
     lease_ends: Instant,
     /// When the bucket is full again, by the cache's last answer.
@@ -44,6 +52,8 @@ pub(crate) struct State {
     asked: Instant,
     /// While the cache is gone. It is kept when the cache is back, so that one that comes and goes does not fill it up.
     local: Option<Bucket>,
+    /// What was spent of it that the cache has not been told.
+    spent_locally: u64,
 }
 
 /// What an account says to a request.
@@ -69,6 +79,8 @@ impl Account {
         let now = Instant::now();
         let state = State {
             leased: 0,
+            size: 0,
+            refilling: false,
             lease_ends: now,
             full_at: now,
             refused: None,
@@ -76,6 +88,7 @@ impl Account {
             rate: 0.0,
             asked: now,
             local: None,
+            spent_locally: 0,
         };
         Self { state: Mutex::new(state), asking: tokio::sync::Mutex::new(()) }
     }
@@ -96,10 +109,7 @@ impl Account {
         if let Some(retry) = state.refuses(quota, cost, now) {
             return Answer::Refused(retry);
         }
-        let traffic = (state.rate * LEASE.as_secs_f64()).ceil();
-        // A rate is never negative, and `as` ends at the largest number.
-        let traffic = traffic as u64;
-        Answer::Ask(traffic.min(quota.units / MOST_OF_QUOTA).max(cost))
+        Answer::Ask(state.worth_leasing(quota).max(cost))
     }
 
     /// Takes note of what the cache gave to the one who asked for `cost` at `asked`, so that no slice is taken to last
@@ -113,15 +123,16 @@ impl Account {
             return;
         }
         // The asker's units are spent here and now, nobody else can be quicker; the lease is what is beyond them.
-        let surplus = taken.granted.saturating_sub(cost);
-        if surplus > 0 {
-            state.settle(quota, now);
-            // What was leased before has earlier slices: all count as if they followed those without a gap.
-            state.lease_ends = match state.leased {
-                0 => state.full_at,
-                _ => state.full_at.min(state.lease_ends + interval(quota).saturating_mul(saturated(taken.granted))),
-            };
-            state.leased += surplus;
+        state.lease(quota, taken.granted, taken.granted.saturating_sub(cost), now);
+    }
+
+    /// Takes note of what came of a lease that was asked for ahead of its need.
+    pub fn refilled(&self, quota: Quota, taken: Option<Taken>, asked: Instant) {
+        let mut state = self.state();
+        state.refilling = false;
+        if let Some(taken) = taken {
+            state.full_at = asked + taken.full_in;
+            state.lease(quota, taken.granted, taken.granted, Instant::now());
         }
     }
 
@@ -146,6 +157,7 @@ impl Account {
         if let Some(bucket) = &mut state.local {
             bucket.give_back(quota, cost);
         }
+        state.spent_locally = state.spent_locally.saturating_sub(cost);
         state.fill(quota, cost);
     }
 
@@ -210,9 +222,39 @@ impl State {
         }
     }
 
-    /// Spends what is leased, which [`Self::has`] has said there is.
-    pub fn spend(&mut self, cost: u64) {
+    /// Spends what is leased, which [`Self::has`] has said there is. Gives how much to lease next once little is left: asked
+    /// for now, it is there before anybody would have to wait for it.
+    pub fn spend(&mut self, quota: Quota, cost: u64) -> Option<u64> {
         self.leased = self.leased.saturating_sub(cost);
+        if self.refilling || self.leased > self.size / EARLY {
+            return None;
+        }
+        let next = self.worth_leasing(quota);
+        // What is leased and never spent is lost to everybody: not for a key of which nobody knows that it goes on.
+        self.refilling = next >= WORTH_IT;
+        self.refilling.then_some(next)
+    }
+
+    /// How much is worth having in advance: what lately was asked for in the time of a lease.
+    fn worth_leasing(&self, quota: Quota) -> u64 {
+        let traffic = (self.rate * LEASE.as_secs_f64()).ceil();
+        // A rate is never negative, and `as` ends at the largest number.
+        (traffic as u64).min(quota.units / MOST_OF_QUOTA)
+    }
+
+    /// Adds what is left of units that the cache gave.
+    fn lease(&mut self, quota: Quota, granted: u64, left: u64, now: Instant) {
+        if left == 0 {
+            return;
+        }
+        self.settle(quota, now);
+        // What was leased before has earlier slices: all count as if they followed those without a gap.
+        self.lease_ends = match self.leased {
+            0 => self.full_at,
+            _ => self.full_at.min(self.lease_ends + interval(quota).saturating_mul(saturated(granted))),
+        };
+        self.leased += left;
+        self.size = left;
     }
 
     /// Whether so much is in the bucket that stands in for the cache.
@@ -227,7 +269,14 @@ impl State {
         self.local = Some(bucket);
         (self.leased, self.refused) = (0, None);
         self.full_at = now + taken.full_in;
+        // What has come back meanwhile is no debt.
+        self.spent_locally = (self.spent_locally + taken.granted).min(quota.units - taken.left.min(quota.units));
         taken
+    }
+
+    /// What was spent without the cache, to be told to it now.
+    pub fn take_spent_locally(&mut self) -> u64 {
+        std::mem::take(&mut self.spent_locally)
     }
 
     /// What is left at that time: the bucket has refilled since the cache was asked, and what is leased is not spent.
@@ -301,6 +350,23 @@ mod tests {
         assert_eq!(account.take(QUOTA, 2), Answer::Enough);
         account.give_back(2);
         tokio::time::advance(Duration::from_millis(2)).await;
+        assert!(matches!(account.take(QUOTA, 1), Answer::Ask(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_lease_is_asked_for_once_when_little_is_left_of_the_last_one() {
+        let account = Account::new();
+        for _ in 0..1_000 {
+            account.state().want(1, Instant::now());
+        }
+        account.granted(QUOTA, taken(9), 1, Instant::now());
+        let spend = || account.state().spend(QUOTA, 1);
+        assert!((0..5).all(|_| spend().is_none()), "three of eight are left");
+        assert_eq!([spend(), spend()], [Some(50), None], "one is on its way");
+        account.refilled(QUOTA, None, Instant::now());
+        assert_eq!(spend(), Some(50), "nothing came of it");
+        account.refilled(QUOTA, Some(taken(50)), Instant::now());
+        assert_eq!(account.take(QUOTA, 50), Answer::Enough);
         assert!(matches!(account.take(QUOTA, 1), Answer::Ask(_)));
     }
 

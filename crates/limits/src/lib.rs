@@ -17,6 +17,6 @@ mod limiter;
 pub mod overload;
 mod policy;
 
-pub use gcra::{GIVE_BACK, Quota, TAKE};
+pub use gcra::{Quota, SHIFT, TAKE};
 pub use limiter::{Caller, Decision, Limiter, Standing};
 pub use policy::{Group, Per, Policy, PolicyError};

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::address::network;
-use crate::gcra::{GIVE_BACK, Quota, TAKE, Taken};
+use crate::gcra::{Quota, SHIFT, TAKE, Taken};
 use crate::lease::{Account, Answer, View, ahead};
 use crate::policy::{Group, Per, Policy};
 
@@ -237,14 +237,18 @@ impl Limiter {
                 false => state.has_locally(now, now_us, quota(claim), claim.cost),
             };
         }
+        if leased {
+            let spent = claims.iter().zip(&mut states).map(|(claim, state)| (claim, state.take_spent_locally()));
+            spent.filter(|(_, units)| *units > 0).for_each(|(claim, units)| self.tell(claim, units));
+        }
         if !enough {
             return None;
         }
-        let mut standings = Standings::new();
+        let (mut standings, mut next) = (Standings::new(), SmallVec::<[_; 2]>::new());
         for (claim, state) in claims.iter().zip(&mut states) {
             state.want(claim.cost, now);
             match leased {
-                true => state.spend(claim.cost),
+                true => next.extend(state.spend(claim.policy.quota, claim.cost).map(|units| (claim, units))),
                 false => drop(state.spend_locally(now, now_us, quota(claim), claim.cost)),
             }
             if !claim.policy.dry_run {
@@ -253,6 +257,8 @@ impl Limiter {
                 standings.push(Standing { policy, left, reset: full_in, violated: false });
             }
         }
+        drop(states);
+        next.into_iter().for_each(|(claim, units)| self.refill(claim, units));
         Some(Decision { standings })
     }
 
@@ -306,6 +312,28 @@ impl Limiter {
         i64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(i64::MAX)
     }
 
+    /// Tells the cache, which is back, what was spent without it.
+    fn tell(&self, claim: &Claim<'_>, units: u64) {
+        let Some(cache) = self.cache().cloned() else { return };
+        let (key, by) = (claim.key(), claim.policy.quota.cost_us(units));
+        tokio::spawn(async move {
+            if let Err(error) = cache.run(&SHIFT, &key, &[by]).await {
+                tracing::debug!(%error, key, "what was spent without the cache is not known to others");
+            }
+        });
+    }
+
+    /// Asks the cache for a lease that nobody waits for.
+    fn refill(&self, claim: &Claim<'_>, most: u64) {
+        let (account, key, quota) = (Arc::clone(&claim.account), claim.key(), claim.policy.quota);
+        let Some(cache) = self.cache().cloned() else { return account.refilled(quota, None, Instant::now()) };
+        tokio::spawn(async move {
+            let asked = Instant::now();
+            let answer = cache.run(&TAKE, &key, &quota.arguments(0, most, ahead(quota))).await;
+            account.refilled(quota, answer.ok().and_then(|answer| Taken::read(&answer)), asked);
+        });
+    }
+
     /// Takes a claim's units from its lease, from the cache, or from what stands in for it.
     async fn take(&self, claim: &Claim<'_>) -> Taking {
         let quota = claim.policy.quota;
@@ -352,8 +380,8 @@ impl Limiter {
             // Kept here it would be spent later than it may be.
             Taking::OfCache => {
                 let Some(cache) = self.cache() else { return };
-                let arguments = [claim.policy.quota.cost_us(claim.cost)];
-                match cache.run(&GIVE_BACK, &claim.key(), &arguments).await {
+                let arguments = [-claim.policy.quota.cost_us(claim.cost)];
+                match cache.run(&SHIFT, &claim.key(), &arguments).await {
                     Ok(_) => claim.account.returned(claim.policy.quota, claim.cost),
                     Err(error) => tracing::debug!(%error, policy = claim.policy.name, "units are lost"),
                 }

@@ -35,6 +35,31 @@ pub struct Overload {
     waiting: AtomicUsize,
     done: Notify,
     window: Mutex<Window>,
+    demand: Mutex<Demand>,
+}
+
+/// How much of what was asked for lately was refused.
+struct Demand {
+    began: Instant,
+    admitted: u32,
+    refused: u32,
+    /// Whether there was twice as much in the last span as there may be: waiting helps nobody then, for whoever waits
+    /// takes the place of one who comes later, and both have lost time.
+    lasting: bool,
+}
+
+/// Over how long demand is counted.
+const SPAN: Duration = Duration::from_millis(100);
+
+impl Demand {
+    fn roll(&mut self) {
+        let elapsed = self.began.elapsed();
+        if elapsed >= SPAN {
+            // A span without anybody in it says that it is over.
+            self.lasting = elapsed < 2 * SPAN && self.refused > 0 && self.refused >= self.admitted;
+            (self.began, self.admitted, self.refused) = (Instant::now(), 0, 0);
+        }
+    }
 }
 
 /// A place among those who wait.
@@ -100,6 +125,7 @@ impl Overload {
             waiting: AtomicUsize::new(0),
             done: Notify::new(),
             window: Mutex::new(window),
+            demand: Mutex::new(Demand { began: Instant::now(), admitted: 0, refused: 0, lasting: false }),
         })
     }
 
@@ -111,11 +137,28 @@ impl Overload {
         Some(Permit { overload: Arc::clone(self), began: Instant::now(), counts: true })
     }
 
-    /// The same, waiting so long at most until another's work is done. Only as many as may be at work wait.
+    /// The same, waiting so long at most until another's work is done: bursts are spread by that. Only as many as may be at
+    /// work wait, and nobody while there is far too much to do for longer than a burst.
     pub async fn enter_within(self: &Arc<Self>, patience: Duration) -> Option<Permit> {
-        if let Some(permit) = self.enter() {
-            return Some(permit);
+        let permit = match self.enter() {
+            None if !self.is_lasting() => self.wait(patience).await,
+            at_once => at_once,
+        };
+        let mut demand = self.demand.lock().unwrap_or_else(PoisonError::into_inner);
+        match permit {
+            Some(_) => demand.admitted += 1,
+            None => demand.refused += 1,
         }
+        permit
+    }
+
+    fn is_lasting(&self) -> bool {
+        let mut demand = self.demand.lock().unwrap_or_else(PoisonError::into_inner);
+        demand.roll();
+        demand.lasting
+    }
+
+    async fn wait(self: &Arc<Self>, patience: Duration) -> Option<Permit> {
         let line = InLine::join(self)?;
         let deadline = Instant::now() + patience;
         loop {
@@ -269,6 +312,28 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::from_millis(3));
         drop(at_work);
         assert_eq!((overload.at_work(), overload.waiting.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_while_there_is_far_too_much_for_long() {
+        let overload = Overload::new(Concurrency::Fixed(1));
+        let waited = async || {
+            let began = Instant::now();
+            assert!(overload.enter_within(Duration::from_millis(3)).await.is_none());
+            began.elapsed()
+        };
+        let at_work = overload.enter().unwrap();
+        for _ in 0..30 {
+            assert_eq!(waited().await, Duration::from_millis(3), "a burst is waited out");
+        }
+        tokio::time::advance(SPAN - Duration::from_millis(90)).await;
+        for _ in 0..200 {
+            assert_eq!(waited().await, Duration::ZERO);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        tokio::time::advance(3 * SPAN).await;
+        assert_eq!(waited().await, Duration::from_millis(3), "it is over");
+        drop(at_work);
     }
 
     #[test]

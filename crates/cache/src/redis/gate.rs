@@ -1,6 +1,7 @@
 //! The gate: who may ask Redis now, and how it opens again.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -21,6 +22,10 @@ const PROBES: u32 = 2;
 /// A connection that has not answered probes for so long is given up for a new one: what is lost on the way (a network
 /// that drops packets, a server that moved) does not come back on it.
 const GIVE_UP: Duration = Duration::from_secs(1);
+/// In so many turns patience is spent, each no longer than its part and a tick of the timer.
+const TURNS: u32 = 4;
+/// How much later than asked for a timer may wake up a process that has nothing else to do.
+const TICK: Duration = Duration::from_millis(1);
 
 /// A connection that is used while it answers.
 pub(super) struct Gate {
@@ -108,15 +113,15 @@ impl Gate {
         }
         let Some(connection) = self.connection.load_full() else { return Err(Refused::Closed) };
         let mut connection = (*connection).clone();
-        match timeout(self.patience, connection.ask(command)).await {
-            Ok(Ok(Value::ServerError(e))) => Err(Refused::Error(e.into())),
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(e)) if is_answer(&e) => Err(Refused::Error(e)),
-            Ok(Err(e)) => {
+        match patiently(self.patience, connection.ask(command)).await {
+            Some(Ok(Value::ServerError(e))) => Err(Refused::Error(e.into())),
+            Some(Ok(value)) => Ok(value),
+            Some(Err(e)) if is_answer(&e) => Err(Refused::Error(e)),
+            Some(Err(e)) => {
                 self.close(&e.to_string());
                 Err(Refused::Lost(e.to_string()))
             }
-            Err(_) => {
+            None => {
                 let why = format!("no answer within {:?}", self.patience);
                 self.close(&why);
                 Err(Refused::Lost(why))
@@ -232,10 +237,49 @@ fn is_answer(error: &RedisError) -> bool {
     }
 }
 
+/// What comes of `answer` before `patience` is over. Turns that come late, because the machine does not let this process
+/// run, do not count in full: they say nothing about Redis, whose answer may lie there unread.
+async fn patiently<F: Future>(patience: Duration, answer: F) -> Option<F::Output> {
+    let turn = patience / TURNS;
+    let (mut answer, mut left) = (pin!(answer), patience);
+    while !left.is_zero() {
+        let began = Instant::now();
+        match timeout(turn.min(left), &mut answer).await {
+            Ok(answer) => return Some(answer),
+            Err(_) => left = left.saturating_sub(began.elapsed().min(turn + TICK)),
+        }
+    }
+    None
+}
+
 /// A text that no other process or thread makes.
 pub(super) fn unique() -> String {
     use std::hash::{BuildHasher, Hasher, RandomState};
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let word = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}{:x}", word(), word(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_has_an_end() {
+        let began = Instant::now();
+        assert!(patiently(PATIENCE, std::future::pending::<()>()).await.is_none());
+        assert!((PATIENCE..PATIENCE + TICK * TURNS).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_comes_late_is_not_held_against_redis() {
+        let answer = Notify::new();
+        let (found, ()) = tokio::join!(patiently(PATIENCE, answer.notified()), async {
+            tokio::time::advance(PATIENCE * 4).await;
+            answer.notify_one();
+        });
+        assert!(found.is_some());
+    }
 }

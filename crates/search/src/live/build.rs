@@ -12,6 +12,7 @@ use haat_catalog::{Clock, Origin, ProductId, Seq};
 use tantivy::merge_policy::NoMergePolicy;
 use tokio_util::sync::CancellationToken;
 
+use super::backstage::blocking;
 use super::generation::{Generation, Payload};
 use super::writer::{Effort, Writer};
 use crate::engine::view::View;
@@ -239,12 +240,4 @@ impl Build<'_> {
         .await
         .map_err(BuildError::Index)
     }
-}
-
-/// Runs what blocks off the asynchronous threads; a panic there is a fault of the index.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> tantivy::Result<T> + Send + 'static,
-) -> tantivy::Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(tantivy::TantivyError::ErrorInThread(e.to_string())))
 }

@@ -14,7 +14,8 @@ use haat_catalog::{Change, Origin, ProductId, Seq};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::build::{Build, BuildError, Built, Progress, Source, blocking};
+use super::backstage::blocking;
+use super::build::{Build, BuildError, Built, Progress, Source};
 use super::folder::Folder;
 use super::generation::{Generation, Payload, empty_view};
 use super::index::{Index, IndexOptions};

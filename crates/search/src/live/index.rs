@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
+use super::backstage;
 use super::build::Source;
 use super::folder::{Folder, Ownership};
 use super::follow::{Follower, Live};
@@ -209,7 +210,7 @@ impl Index {
         let permit = self.admission.enter().await?;
         let state = self.state();
         // The permit goes along: a request that is dropped gives it back when its search ends, not before.
-        let done = tokio::task::spawn_blocking(move || {
+        let done = backstage::spawn(move || {
             let _permit = permit;
             work(&state)
         });

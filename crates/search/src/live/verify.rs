@@ -10,7 +10,8 @@ use haat_catalog::{Product, ProductId, Seq};
 use tantivy::{DocAddress, TantivyDocument};
 
 use super::agreement::Agreement;
-use super::build::{Progress, blocking};
+use super::backstage::blocking;
+use super::build::Progress;
 use super::folder::Folder;
 use super::generation::{Generation, find_damage};
 use super::index::internal;
