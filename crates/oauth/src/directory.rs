@@ -70,13 +70,7 @@ impl Directory {
         vault: Arc<Vault>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, DirectoryError> {
-        let directory = Self {
-            store,
-            vault,
-            clock,
-            known: ArcSwap::default(),
-            refreshing: Mutex::default(),
-        };
+        let directory = Self { store, vault, clock, known: ArcSwap::default(), refreshing: Mutex::default() };
         directory.read(true).await?;
         Ok(Arc::new(directory))
     }

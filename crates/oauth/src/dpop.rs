@@ -9,7 +9,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use haat_cache::Cache;
 use haat_catalog::Timestamp;
 use http::{HeaderMap, HeaderName};
-use jsonwebtoken::crypto::verify;
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 use moka::sync::Cache as Memory;
 use serde::Deserialize;
@@ -131,9 +130,7 @@ fn read(jwt: &str) -> Result<(String, Proof), ProofError> {
     // A private key in it would be one that others have seen by now.
     let set = KeySet::register(&serde_json::json!({"keys": [jwk]})).map_err(|_| malformed)?;
     let keys = set.candidates(None, *algorithm);
-    let key = keys.first().ok_or(malformed)?;
-    let signature = jwt.rsplit_once('.').map_or("", |(_, signature)| signature);
-    if !verify(signature.as_bytes(), parts.message.as_bytes(), key, *algorithm).unwrap_or(false) {
+    if !parts.is_signed_by(&keys, *algorithm) {
         return Err(ProofError::Signature);
     }
     let jwk: Jwk = serde_json::from_value(jwk).map_err(|_| malformed)?;

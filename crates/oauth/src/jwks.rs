@@ -90,7 +90,8 @@ fn algorithm_of(key: &Jwk) -> Option<Algorithm> {
     let named = key.common.key_algorithm.map(|named| named.to_string());
     // The name "Ed25519" (RFC 9864) says the same of an Ed25519 key as "EdDSA" does.
     let agrees = |name: &str| {
-        ALGORITHMS.iter().any(|(n, a)| *n == name && *a == by_kind) || (name == "Ed25519" && by_kind == Algorithm::EdDSA)
+        ALGORITHMS.iter().any(|(n, a)| *n == name && *a == by_kind)
+            || (name == "Ed25519" && by_kind == Algorithm::EdDSA)
     };
     named.is_none_or(|name| agrees(&name)).then_some(by_kind)
 }
@@ -139,9 +140,10 @@ impl RemoteKeys {
             return found;
         }
         remote.tried = Some(now);
-        let fetched = self.fetch.fetch(url).await.and_then(|text| {
-            KeySet::read(&text).ok_or_else(|| "what it answers is not a JSON Web Key Set".to_owned())
-        });
+        let fetched =
+            self.fetch.fetch(url).await.and_then(|text| {
+                KeySet::read(&text).ok_or_else(|| "what it answers is not a JSON Web Key Set".to_owned())
+            });
         match fetched {
             Ok(set) => {
                 remote.set = Some(Arc::new(set));
@@ -193,7 +195,12 @@ mod tests {
         let set = KeySet::read(all.to_string().as_bytes()).unwrap();
         assert_eq!(set.candidates(None, Algorithm::EdDSA).len(), 2);
         assert_eq!(set.candidates(Some("b"), Algorithm::EdDSA).len(), 1);
-        for (kid, algorithm) in [(Some("x"), Algorithm::EdDSA), (Some("a"), Algorithm::ES256), (Some("d"), Algorithm::EdDSA), (Some("e"), Algorithm::EdDSA)] {
+        for (kid, algorithm) in [
+            (Some("x"), Algorithm::EdDSA),
+            (Some("a"), Algorithm::ES256),
+            (Some("d"), Algorithm::EdDSA),
+            (Some("e"), Algorithm::EdDSA),
+        ] {
             assert!(set.candidates(kid, algorithm).is_empty(), "{kid:?} {algorithm:?}");
         }
     }

@@ -2,9 +2,15 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use haat_catalog::Timestamp;
+use jsonwebtoken::crypto::verify;
+use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::keys::SigningKey;
 
 /// `aud`: one value, or several in a list (RFC 7519 §4.1.3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,26 +78,36 @@ impl Claims {
     }
 }
 
-/// The three parts of a compact JWS (RFC 7515 §7.1).
+/// The parts of a compact JWS (RFC 7515 §7.1).
 pub(crate) struct Parts<'a> {
     /// Header and payload, as they were signed.
-    pub message: &'a str,
+    message: &'a str,
     /// The header, decoded.
     pub header: Vec<u8>,
     /// The payload, decoded.
     pub payload: Vec<u8>,
-    /// The signature, decoded.
-    pub signature: Vec<u8>,
+    signature: &'a str,
 }
 
 impl<'a> Parts<'a> {
     /// The parts of a token, if it is one.
     pub fn of(token: &'a str) -> Option<Self> {
-        use base64::Engine as _;
-        let decode = |part: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok();
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
         let (message, signature) = token.rsplit_once('.')?;
         let (header, payload) = message.split_once('.')?;
-        Some(Self { message, header: decode(header)?, payload: decode(payload)?, signature: decode(signature)? })
+        Some(Self { message, header: decode(header)?, payload: decode(payload)?, signature })
+    }
+
+    /// Whether one of these keys has made the signature.
+    pub fn is_signed_by(&self, keys: &[DecodingKey], algorithm: Algorithm) -> bool {
+        let signed = |key| verify(self.signature, self.message.as_bytes(), key, algorithm).unwrap_or(false);
+        keys.iter().any(signed)
+    }
+
+    /// Whether this server's key has.
+    pub fn is_signed_by_own(&self, key: &SigningKey) -> bool {
+        let signature = URL_SAFE_NO_PAD.decode(self.signature);
+        signature.is_ok_and(|signature| key.has_signed(self.message.as_bytes(), &signature))
     }
 }
 

@@ -79,7 +79,8 @@ impl Vault {
         let derived = |purpose: &'static str| -> Result<[u8; KEY_BYTES], Unsealable> {
             let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, b"haat/oauth/1").extract(&master.0);
             let mut key = [0; KEY_BYTES];
-            let expanded = extracted.expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256).map_err(|_| Unsealable)?;
+            let info = [purpose.as_bytes()];
+            let expanded = extracted.expand(&info, hkdf::HKDF_SHA256).map_err(|_| Unsealable)?;
             expanded.fill(&mut key).map_err(|_| Unsealable)?;
             Ok(key)
         };

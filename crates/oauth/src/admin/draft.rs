@@ -192,9 +192,8 @@ impl Faults {
             let detail = format!("must be from 1 to {} s (auth.max_token_lifetime)", longest.as_secs());
             self.add("token_lifetime", detail);
         }
-        let is_resource = |text: &String| {
-            text.len() <= MAX_CHARS.2 && Url::parse(text).is_ok_and(|url| url.fragment().is_none())
-        };
+        let is_resource =
+            |text: &String| text.len() <= MAX_CHARS.2 && Url::parse(text).is_ok_and(|url| url.fragment().is_none());
         if client.audiences.len() > MAX_AUDIENCES || !client.audiences.iter().all(is_resource) {
             let detail = format!("must be at most {MAX_AUDIENCES} absolute URIs without a fragment (RFC 8707)");
             self.add("audiences", detail);

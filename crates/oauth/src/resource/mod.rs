@@ -74,10 +74,8 @@ impl Verifier {
         foreign: Vec<ForeignIssuer>,
         fetch: Arc<dyn FetchKeys>,
     ) -> Self {
-        let remembered = Memory::builder()
-            .max_capacity(REMEMBERED)
-            .time_to_live(LONGEST)
-            .build_with_hasher(RandomState::default());
+        let remembered =
+            Memory::builder().max_capacity(REMEMBERED).time_to_live(LONGEST).build_with_hasher(RandomState::default());
         Self { issuer, audience, directory, clock, foreign, remote: RemoteKeys::new(fetch), remembered }
     }
 

@@ -16,7 +16,7 @@ pub(crate) fn claims(known: &Known, issuer: &str, token: &str, now: Timestamp) -
         return None;
     }
     let key = known.keys.find(header.kid.as_deref()?)?;
-    if !key.has_signed(parts.message.as_bytes(), &parts.signature) {
+    if !parts.is_signed_by_own(key) {
         return None;
     }
     let claims: Claims = serde_json::from_slice(&parts.payload).ok()?;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use haat_catalog::Timestamp;
-use jsonwebtoken::crypto::verify;
 use serde::Deserialize;
 
 use super::error::Refusal;
@@ -65,9 +64,7 @@ impl AuthorizationServer {
             ClientKeys::Jwks(set) => set.candidates(header.kid.as_deref(), *algorithm),
             ClientKeys::JwksUri(url) => self.remote.candidates(url, header.kid.as_deref(), *algorithm).await,
         };
-        let signature = jwt.rsplit_once('.').map_or("", |(_, signature)| signature);
-        let signed = |key| verify(signature.as_bytes(), parts.message.as_bytes(), key, *algorithm).unwrap_or(false);
-        if !candidates.iter().any(signed) {
+        if !parts.is_signed_by(&candidates, *algorithm) {
             return Err(unproved());
         }
         let until = self.check(&statement, now).map_err(Refusal::no_client)?;

@@ -50,7 +50,8 @@ impl AuthorizationServer {
         let audience = self.audience(client, form)?;
         let now = self.clock.now();
         let bound = self.bound_to(client, asked, now).await?;
-        let lifetime = client.token_lifetime.unwrap_or(self.options.token_lifetime).min(self.options.keys.longest_token);
+        let lifetime =
+            client.token_lifetime.unwrap_or(self.options.token_lifetime).min(self.options.keys.longest_token);
         let jti = Uuid::from_bytes(random().map_err(|_| Refusal::unavailable())?);
         let claims = Claims {
             iss: self.options.issuer.clone(),
@@ -108,7 +109,10 @@ impl AuthorizationServer {
         let proved = self.proofs.prove(asked.headers, "POST", &[&url], None, now).await;
         let proved = proved.map_err(|e| Refusal::bad("invalid_dpop_proof", e.to_string()))?;
         if proved.is_none() && client.dpop_bound {
-            return Err(Refusal::bad("invalid_dpop_proof", "the client's tokens are bound to a key: send a DPoP proof"));
+            return Err(Refusal::bad(
+                "invalid_dpop_proof",
+                "the client's tokens are bound to a key: send a DPoP proof",
+            ));
         }
         Ok(proved)
     }
