@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Api`] | what is at hand is answered at once, everything else goes through the router |
 //! | `router` | the map of the API: every path, and what stands in front of it |
+//! | `access` | the access token of a request |
 //! | `routes` | one file per resource: the handler, its parameters and its answer |
 //! | `extract` | what handlers take from a request: parameters, bodies, preconditions, the right to write |
 //! | `answer` | what handlers give back: cacheable answers, assembled page bytes, links |
@@ -16,6 +17,7 @@
 //! The crate knows the catalogue's ports only; which store and which index stand behind them is the binary's choice.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod access;
 mod answer;
 mod api;
 mod extract;
@@ -31,6 +33,6 @@ mod state;
 
 pub use api::Api;
 pub use openapi::openapi;
-pub use options::{HttpOptions, Services, WriteAccess};
+pub use options::{Access, HttpOptions, Services};
 pub use problem::errors_markdown;
 pub use server::serve;

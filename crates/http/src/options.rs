@@ -1,6 +1,5 @@
 //! What the binary decides: the parts behind the API and its limits.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,11 @@ use haat_catalog::{Clock, Ids};
 use haat_limits::Limiter;
 use haat_limits::address::Proxies;
 use haat_limits::overload::Concurrency;
+use haat_oauth::admin::Admin;
+use haat_oauth::directory::Directory;
+use haat_oauth::dpop::Proofs;
+use haat_oauth::resource::Verifier;
+use haat_oauth::server::AuthorizationServer;
 use haat_transfer::Uploads;
 use http::HeaderName;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +38,8 @@ pub struct Services {
     pub cache: Option<Arc<dyn Cache>>,
     /// How much callers may ask for.
     pub limiter: Arc<Limiter>,
+    /// Who may do what.
+    pub access: Access,
     /// Who is believed when it says whose request it passes on.
     pub proxies: Proxies,
     /// Cancelled once the server is to stop: it is no longer ready then, though it still answers.
@@ -44,31 +50,26 @@ pub struct Services {
     pub ids: Arc<dyn Ids>,
 }
 
-/// Who may write.
-#[derive(Clone, PartialEq, Eq)]
-pub enum WriteAccess {
-    /// Whoever reaches the server under a loopback name, from a program or from a page of the same site. Only for
-    /// servers that are bound to loopback.
-    Open,
-    /// Whoever has this token.
-    Token(String),
-}
-
-impl fmt::Debug for WriteAccess {
-    /// Without the token, so that no log line ever has it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Open => "Open",
-            Self::Token(_) => "Token(…)",
-        })
-    }
+/// Who may do what: the authorization server, and the check of its tokens.
+#[derive(Clone)]
+pub struct Access {
+    /// The OAuth endpoints.
+    pub server: Arc<AuthorizationServer>,
+    /// Checks access tokens.
+    pub verifier: Arc<Verifier>,
+    /// Which proofs of possession were used.
+    pub proofs: Arc<Proofs>,
+    /// Commands about clients.
+    pub admin: Admin,
+    /// What is known of clients; looked at anew after each command.
+    pub directory: Arc<Directory>,
 }
 
 /// Limits and texts of the API.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// Who may write.
-    pub write_access: WriteAccess,
+    /// Whether everybody may read products, or only who has the scope for it.
+    pub public_read: bool,
     /// The largest body of a write, in bytes.
     pub max_body_bytes: usize,
     /// The largest body of an import, in bytes as they are sent.
@@ -103,7 +104,7 @@ pub struct HttpOptions {
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
-            write_access: WriteAccess::Open,
+            public_read: true,
             max_body_bytes: 1024 * 1024,
             max_import_bytes: 4 * 1024 * 1024 * 1024,
             max_query_bytes: 8 * 1024,
@@ -119,16 +120,5 @@ impl Default for HttpOptions {
             concurrency: Concurrency::Adaptive { least: 8, most: 512 },
             errors_url: "/docs/errors".to_owned(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_token_is_in_no_debug_text() {
-        let options = HttpOptions { write_access: WriteAccess::Token("s3cret".into()), ..HttpOptions::default() };
-        assert!(!format!("{options:?}").contains("s3cret"));
     }
 }

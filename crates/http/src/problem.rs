@@ -13,7 +13,7 @@ use bytes::Bytes;
 use haat_catalog::Violation;
 use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 pub use reference::{errors_html, errors_markdown};
 pub use table::Code;
@@ -114,6 +114,17 @@ impl Problem {
     /// What the log should know and the client must not.
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
+    }
+
+    /// The body as OAuth clients read it (RFC 6749 §5.2).
+    pub fn render_for_oauth(&self) -> Bytes {
+        let status = self.0.code.status();
+        let error = match status.as_u16() {
+            429 | 503 => "temporarily_unavailable",
+            500.. => "server_error",
+            _ => "invalid_request",
+        };
+        json!({"error": error, "error_description": self.0.detail}).to_string().into()
     }
 
     /// The body.

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use crate::middleware::{outer, timeout};
 use crate::problem::{Code, Problem};
-use crate::routes::{changes, docs, export, health, imports, item, limits, listing, suggest, write};
+use crate::routes::{changes, clients, docs, export, health, imports, item, limits, listing, oauth, suggest, write};
 use crate::state::SharedApp;
 
 /// What is answered within `request_timeout`.
@@ -19,6 +19,14 @@ pub(crate) fn bounded() -> OpenApiRouter<SharedApp> {
         .routes(routes!(suggest::suggest))
         .routes(routes!(limits::get))
         .routes(routes!(imports::get, imports::cancel))
+        .routes(routes!(oauth::token))
+        .routes(routes!(oauth::introspect))
+        .routes(routes!(oauth::revoke))
+        .routes(routes!(oauth::jwks))
+        .routes(routes!(oauth::metadata))
+        .routes(routes!(clients::list, clients::create))
+        .routes(routes!(clients::show, clients::change, clients::revoke))
+        .routes(routes!(clients::rotate))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(docs::openapi))

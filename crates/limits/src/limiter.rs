@@ -29,6 +29,8 @@ const COMPLAIN_EVERY: u64 = 1_000;
 pub struct Caller {
     /// The client, if it said who it is.
     pub client: Option<Arc<str>>,
+    /// The policy that the client was given instead of the usual ones per client.
+    pub policy: Option<Arc<str>>,
     /// Its address ([`crate::address::Proxies`]).
     pub address: IpAddr,
 }
@@ -284,7 +286,7 @@ impl Limiter {
         covers: impl Fn(&Policy) -> bool,
         cost: impl Fn(&Policy) -> u64,
     ) -> SmallVec<[Claim<'_>; 2]> {
-        let covering = self.policies.iter().enumerate().filter(|(_, policy)| covers(policy));
+        let covering = self.policies.iter().enumerate().filter(|(_, policy)| covers(policy) && policy.is_for(caller));
         let claim = |(index, policy): (usize, _)| {
             let policy: &Arc<Policy> = policy;
             let subject = subject(policy, caller);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::gcra::Quota;
+use crate::limiter::Caller;
 
 /// Whose requests count together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,11 +36,16 @@ pub enum Group {
     Import,
     /// The change feed.
     Changes,
+    /// Getting tokens, and asking about them.
+    Token,
+    /// Looking after clients.
+    Manage,
 }
 
 impl Group {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Read, Self::Search, Self::Write, Self::Import, Self::Changes];
+    pub const ALL: [Self; 7] =
+        [Self::Read, Self::Search, Self::Write, Self::Import, Self::Changes, Self::Token, Self::Manage];
 
     /// Its name in the configuration.
     pub fn name(self) -> &'static str {
@@ -49,6 +55,8 @@ impl Group {
             Self::Write => "write",
             Self::Import => "import",
             Self::Changes => "changes",
+            Self::Token => "token",
+            Self::Manage => "manage",
         }
     }
 
@@ -79,6 +87,8 @@ pub struct Policy {
     pub costs: BTreeMap<Group, u64>,
     /// Whether it is only counted and noted what it would refuse.
     pub dry_run: bool,
+    /// Whether it is only for clients that it is given to. Such a client has no other policies per client.
+    pub assigned: bool,
 }
 
 /// Why a policy makes no sense.
@@ -113,6 +123,9 @@ impl Policy {
         if self.quota.window_us / self.quota.units == 0 {
             return refuse(format!("{name}: more than a million units per second is no limit"));
         }
+        if self.assigned && self.per != Per::Client {
+            return refuse(format!("{name}: a policy that is given to clients counts per client"));
+        }
         if let Per::Address { ipv4_prefix, ipv6_prefix } = self.per
             && (ipv4_prefix > 32 || ipv6_prefix > 128)
         {
@@ -123,6 +136,16 @@ impl Policy {
                 refuse(format!("{name}: a request of '{group}' costs {cost}, more than there ever is"))
             }
             None => Ok(()),
+        }
+    }
+
+    /// Whether it is for the requests of a caller.
+    pub fn is_for(&self, caller: &Caller) -> bool {
+        match (&caller.policy, self.assigned) {
+            (Some(given), true) => **given == *self.name,
+            (None, true) => false,
+            (Some(_), false) => self.per != Per::Client,
+            (None, false) => true,
         }
     }
 

@@ -19,6 +19,7 @@ fn policy(units: u64, window: Duration, per: Per) -> Policy {
         groups: vec![],
         costs: BTreeMap::new(),
         dry_run: false,
+        assigned: false,
     }
 }
 
@@ -31,7 +32,7 @@ async fn shared(server: &RedisServer) -> Arc<dyn Cache> {
 }
 
 fn caller() -> Caller {
-    Caller { client: None, address: "192.0.2.1".parse().unwrap() }
+    Caller { client: None, policy: None, address: "192.0.2.1".parse().unwrap() }
 }
 
 /// Quota that lies about on replicas while the bucket fills up again must not be let in on top of a full bucket.
@@ -85,7 +86,7 @@ async fn a_million_addresses_take_no_more_memory_than_those_that_are_remembered(
     let mut memory = Vec::new();
     for n in 0..1_000_000_u128 {
         let address = IpAddr::V6(Ipv6Addr::from(0x2001_0db8 << 96 | n));
-        let decision = limiter.charge(&Caller { client: None, address }, Group::Read).await;
+        let decision = limiter.charge(&Caller { client: None, policy: None, address }, Group::Read).await;
         assert!(decision.is_allowed() && decision.standings[0].left == 9, "{address} counts for itself");
         if n % 250_000 == 249_999 {
             memory.push(resident());

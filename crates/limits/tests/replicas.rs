@@ -20,11 +20,12 @@ fn policy(name: &str, units: u64, window: Duration) -> Policy {
         groups: vec![],
         costs: BTreeMap::new(),
         dry_run: false,
+        assigned: false,
     }
 }
 
 fn caller(name: &str) -> Caller {
-    Caller { client: Some(name.into()), address: "192.0.2.1".parse().unwrap() }
+    Caller { client: Some(name.into()), policy: None, address: "192.0.2.1".parse().unwrap() }
 }
 
 async fn redis(server: &RedisServer, patience: Duration) -> Arc<dyn Cache> {
@@ -180,7 +181,7 @@ async fn a_request_that_one_policy_refuses_is_charged_to_none() {
     assert_eq!(limiter.would_refuse().map(|(_, n)| n).collect::<Vec<_>>(), [9], "all but the first");
     // Another client, and one from an address that is not limited.
     assert!(limiter.charge(&caller("other"), Group::Read).await.is_allowed());
-    let free = Caller { client: None, address: "192.0.2.200".parse().unwrap() };
+    let free = Caller { client: None, policy: None, address: "192.0.2.200".parse().unwrap() };
     for _ in 0..10 {
         assert!(limiter.charge(&free, Group::Read).await.standings.is_empty());
     }

@@ -51,6 +51,20 @@ impl Scope {
         }
     }
 
+    /// What it is good for, in a line.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::ProductsRead => "read products, where that is not open to everybody, and export them",
+            Self::ProductsWrite => "create, change and delete products",
+            Self::Imports => "hand in imports and ask after them",
+            Self::ChangesRead => "follow the change feed",
+            Self::SourcesManage => "look at upstream sources and command them",
+            Self::WebhooksManage => "look at webhook events and replay them",
+            Self::ClientsManage => "create, change and revoke clients",
+            Self::Operate => "look after the server",
+        }
+    }
+
     /// The scope of a name; names are compared with case.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.name() == name)

@@ -62,6 +62,9 @@ pub struct PolicyEntry {
     /// Whether it is only tried.
     #[serde(default)]
     pub dry_run: bool,
+    /// Whether it is only for clients that it is given to, instead of the others with `per = "client"`.
+    #[serde(default)]
+    pub assigned: bool,
 }
 
 fn whole_ipv4() -> u8 {
@@ -94,6 +97,8 @@ pub enum GroupEntry {
     Write,
     Import,
     Changes,
+    Token,
+    Manage,
 }
 
 impl From<GroupEntry> for Group {
@@ -104,6 +109,8 @@ impl From<GroupEntry> for Group {
             GroupEntry::Write => Self::Write,
             GroupEntry::Import => Self::Import,
             GroupEntry::Changes => Self::Changes,
+            GroupEntry::Token => Self::Token,
+            GroupEntry::Manage => Self::Manage,
         }
     }
 }
@@ -123,6 +130,7 @@ impl PolicyEntry {
             groups: self.routes.iter().map(|entry| Group::from(*entry)).collect(),
             costs: self.cost.iter().map(|(entry, cost)| (Group::from(*entry), *cost)).collect(),
             dry_run: self.dry_run,
+            assigned: self.assigned,
         }
     }
 }

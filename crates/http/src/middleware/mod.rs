@@ -17,10 +17,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use haat_limits::{Decision, Group};
+use haat_oauth::scope::Scope;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use tracing::Instrument;
 
+use crate::access::{self, Presented};
 use crate::answer::date::date;
 use crate::answer::ready::respond;
 use crate::problem::{PROBLEM_JSON, Problem};
@@ -29,24 +31,32 @@ use access_log::AccessLog;
 use request_id::RequestId;
 
 /// Id, log, limits, rates, panics, problems and headers, in this order from the outside in.
-pub(crate) async fn outer(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+pub(crate) async fn outer(State(app): State<SharedApp>, mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let mut around =
         Around::begin(&app, &request, route.as_ref().map_or("none".into(), |route| route.as_str().to_owned().into()));
     let unread = may_stay_unread(&request);
+    let oauth = is_oauth(request.uri().path());
     let answered = match limits::check(&request, &app.options) {
         Ok(()) => {
+            let presented = match oauth {
+                // Credentials there are a client's own, not a token.
+                true => Presented::Nothing,
+                false => access::presented(&app, &method, request.uri(), request.headers()).await,
+            };
             let group = route.and_then(|route| rate::group_of(&method, route.as_str(), request.uri().query()));
             let peer = request.extensions().get::<Peer>().copied();
-            match around.refused(group, request.headers(), peer).await {
+            let refused = around.refused(group, request.headers(), peer, &presented).await;
+            request.extensions_mut().insert(presented);
+            match refused {
                 Some(refusal) => refusal.into_response(),
                 None => panic::caught(next.run(request)).instrument(around.log.span()).await,
             }
         }
         Err(problem) => problem.into_response(),
     };
-    let answered = finish(answered, &method, &app.options.errors_url, &around.id, &around.log);
+    let answered = finish(answered, &method, &app.options.errors_url, &around.id, &around.log, oauth);
     let bytes = answered.body().size_hint().exact();
     let mut response = around.end(answered, bytes);
     if unread && (response.status().is_client_error() || response.status().is_server_error()) {
@@ -61,10 +71,14 @@ pub(crate) fn at_hand<B>(app: &App, request: &http::Request<B>, peer: Peer) -> O
     if request.method() != Method::GET || limits::check(request, &app.options).is_err() {
         return None;
     }
+    let presented = access::at_hand(app, request.headers())?;
+    if !app.options.public_read && !may_read(&presented) {
+        return None;
+    }
     let (address, found) = app.pages.at_hand(request.uri(), request.headers())?;
     let decision = match limited(app, address.group) {
         Some(group) => {
-            let caller = rate::caller(app, request.headers(), Some(peer));
+            let caller = rate::caller(app, request.headers(), Some(peer), &presented);
             Some(app.services.limiter.charge_now(&caller, group)?)
         }
         None => None,
@@ -74,6 +88,15 @@ pub(crate) fn at_hand<B>(app: &App, request: &http::Request<B>, peer: Peer) -> O
     response.headers_mut().insert(header::DATE, date(app.services.clock.now()));
     let bytes = u64::try_from(response.body().len()).ok();
     Some(around.end(response, bytes))
+}
+
+fn may_read(presented: &Presented) -> bool {
+    matches!(presented, Presented::Token(token) if token.scopes.contains(Scope::ProductsRead))
+}
+
+/// Whether an address is one of the OAuth endpoints, which have a form of their own for errors (RFC 6749 §5.2).
+fn is_oauth(path: &str) -> bool {
+    path.starts_with("/oauth/")
 }
 
 /// The group to charge a request to, if anybody limits anything.
@@ -99,9 +122,16 @@ impl<'a> Around<'a> {
     }
 
     /// Charges the request to the policies of its group; gives the refusal when they refuse it.
-    async fn refused(&mut self, group: Option<Group>, headers: &HeaderMap, peer: Option<Peer>) -> Option<Problem> {
+    async fn refused(
+        &mut self,
+        group: Option<Group>,
+        headers: &HeaderMap,
+        peer: Option<Peer>,
+        presented: &Presented,
+    ) -> Option<Problem> {
         let group = limited(self.app, group)?;
-        let decision = self.app.services.limiter.charge(&rate::caller(self.app, headers, peer), group).await;
+        let caller = rate::caller(self.app, headers, peer, presented);
+        let decision = self.app.services.limiter.charge(&caller, group).await;
         let refusal = rate::refusal(&decision);
         self.decision = Some(decision);
         refusal
@@ -132,7 +162,14 @@ fn may_stay_unread(request: &Request) -> bool {
 }
 
 /// Gives problems their body, and answers `OPTIONS` where a method was refused.
-fn finish(mut response: Response, method: &Method, errors_url: &str, id: &RequestId, log: &AccessLog) -> Response {
+fn finish(
+    mut response: Response,
+    method: &Method,
+    errors_url: &str,
+    id: &RequestId,
+    log: &AccessLog,
+    oauth: bool,
+) -> Response {
     let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
     if method == Method::OPTIONS && response.status() == StatusCode::METHOD_NOT_ALLOWED {
         // The router adds `Allow` to what its fallback for methods answers (RFC 9110 §9.3.7).
@@ -141,8 +178,12 @@ fn finish(mut response: Response, method: &Method, errors_url: &str, id: &Reques
     if let Some(cause) = problem.cause() {
         log.cause(problem.code(), cause);
     }
-    *response.body_mut() = Body::from(problem.render(errors_url, id.as_str()));
-    response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
+    let (body, kind) = match oauth {
+        true => (problem.render_for_oauth(), HeaderValue::from_static("application/json")),
+        false => (problem.render(errors_url, id.as_str()), PROBLEM_JSON),
+    };
+    *response.body_mut() = Body::from(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response.headers_mut().remove(header::CONTENT_LENGTH);
     response
 }

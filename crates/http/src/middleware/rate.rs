@@ -3,13 +3,14 @@
 
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use haat_limits::{Caller, Decision, Group, Standing};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use percent_encoding::percent_decode_str;
 
-use crate::extract::access;
+use crate::access::Presented;
 use crate::problem::{Code, Problem};
 use crate::state::{App, Peer};
 
@@ -23,14 +24,23 @@ const OLDER: [HeaderName; 3] = [
 ];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Who asks: the client by its credentials, and the address behind trusted proxies.
-pub(crate) fn caller(app: &App, headers: &HeaderMap, peer: Option<Peer>) -> Caller {
+/// Who asks: the client by its token, and the address behind trusted proxies.
+pub(crate) fn caller(app: &App, headers: &HeaderMap, peer: Option<Peer>, presented: &Presented) -> Caller {
+    let token = if let Presented::Token(token) = presented { Some(token) } else { None };
+    Caller {
+        client: token.map(|token| Arc::clone(&token.client)),
+        policy: token.and_then(|token| token.policy.clone()),
+        address: address(app, headers, peer),
+    }
+}
+
+/// The address that a request comes from, behind trusted proxies.
+pub(crate) fn address(app: &App, headers: &HeaderMap, peer: Option<Peer>) -> IpAddr {
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     // An entry with other bytes is one that nothing is believed behind; it must not take those beside it along.
     let forwarded = headers.get_all(X_FORWARDED_FOR).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
     let forwarded: Vec<_> = forwarded.collect();
-    let address = app.services.proxies.caller(peer, forwarded.iter().map(|value| &**value));
-    Caller { client: access::client(&app.options.write_access, headers).map(Into::into), address }
+    app.services.proxies.caller(peer, forwarded.iter().map(|value| &**value))
 }
 
 /// The group of a route; `None` for what is not limited: health, documents, and the limits themselves.
@@ -42,6 +52,8 @@ pub(crate) fn group_of(method: &Method, route: &str, query: Option<&str>) -> Opt
         "/v1/products" | "/v1/products/{key}" => Group::Write,
         "/v1/suggest" => Group::Search,
         "/v1/changes" => Group::Changes,
+        "/oauth/token" | "/oauth/introspect" | "/oauth/revoke" => Group::Token,
+        _ if route.starts_with("/v1/clients") => Group::Manage,
         _ if route.starts_with("/v1/imports") || route == "/v1/export" => Group::Import,
         _ => return None,
     })
@@ -107,7 +119,6 @@ mod tests {
     use super::*;
     use haat_limits::{Per, Policy, Quota};
     use rstest::rstest;
-    use std::sync::Arc;
     use std::time::Duration;
 
     #[rstest]
@@ -139,6 +150,7 @@ mod tests {
             groups: vec![],
             costs: Default::default(),
             dry_run: false,
+            assigned: false,
         };
         Standing { policy: Arc::new(policy), left, reset: Duration::from_millis(reset_ms), violated }
     }

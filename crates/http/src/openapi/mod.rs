@@ -9,7 +9,8 @@ mod problems;
 pub(crate) mod schema;
 
 use utoipa::OpenApi as _;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use haat_oauth::scope::Scope;
+use utoipa::openapi::security::{ClientCredentials, Flow, OAuth2, Scopes, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi};
 
 use crate::router::{bounded, streaming};
@@ -27,6 +28,7 @@ them. Money is integer minor units with an ISO 4217 code. Times are RFC 3339 in 
         (name = "products", description = "Listing, searching, reading and writing products"),
         (name = "imports", description = "Many products at once, in and out"),
         (name = "changes", description = "What changed, in order"),
+        (name = "access", description = "Tokens, and the clients that get them"),
         (name = "operating", description = "For those who run the server"),
     ),
     components(schemas(schema::Problem)),
@@ -39,11 +41,10 @@ pub fn openapi() -> OpenApi {
     document.info.description = Some(ABOUT.to_owned());
     document.merge(bounded().into_openapi());
     document.merge(streaming().into_openapi());
-    let token = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("The write token of the server's configuration. A server without one takes writes from its own machine only, without a token."))
-        .build();
-    document.components.get_or_insert_with(Components::new).add_security_scheme("token", SecurityScheme::Http(token));
+    let scopes = Scope::ALL.map(|scope| (scope.name(), scope.about()));
+    let flow = Flow::ClientCredentials(ClientCredentials::new("/oauth/token", Scopes::from_iter(scopes)));
+    let oauth = OAuth2::with_description([flow], "Tokens of machine clients; `haat clients create` makes a client.");
+    document.components.get_or_insert_with(Components::new).add_security_scheme("oauth", SecurityScheme::OAuth2(oauth));
     problems::describe(&mut document);
     document
 }
@@ -87,10 +88,11 @@ mod tests {
     fn every_operation_is_described_with_its_problems() {
         let document = document();
         let operations = operations(&document);
-        assert_eq!(operations.len(), 16, "{:?}", operations.iter().map(|(p, m, _)| (p, m)).collect::<Vec<_>>());
+        assert_eq!(operations.len(), 27, "{:?}", operations.iter().map(|(p, m, _)| (p, m)).collect::<Vec<_>>());
         let ids: BTreeSet<_> = operations.iter().map(|(_, _, op)| op["operationId"].as_str().unwrap()).collect();
         assert_eq!(ids.len(), operations.len());
-        for (path, method, operation) in operations {
+        // The OAuth endpoints have a form of their own for errors.
+        for (path, method, operation) in operations.into_iter().filter(|(path, ..)| !path.contains("oauth")) {
             assert!(operation["summary"].is_string(), "{method} {path}");
             for status in ["405", "414", "431", "500"] {
                 assert!(

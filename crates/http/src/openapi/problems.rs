@@ -12,7 +12,8 @@ use crate::problem::Code::{self, *};
 const ALWAYS: &[Code] = &[MethodNotAllowed, QuotaExceeded, UriTooLong, HeadersTooLarge, InternalError];
 const INDEX: &[Code] = &[InvalidParameter, Overloaded, Timeout];
 const DATABASE: &[Code] = &[DatabaseUnavailable, Timeout];
-const ACCESS: &[Code] = &[Unauthorized, Forbidden];
+const ACCESS: &[Code] = &[InvalidCredentials, Unauthorized, InvalidToken, InsufficientScope];
+const CLIENTS: &[Code] = &[InvalidParameter, DatabaseUnavailable, Timeout];
 const WRITE: &[Code] = &[
     InvalidParameter,
     InvalidPrecondition,
@@ -28,9 +29,9 @@ const BODY: &[Code] =
 /// The problems of an operation, by its id.
 fn of(operation: &str) -> Vec<&'static [Code]> {
     match operation {
-        "listProducts" => vec![INDEX, &[InvalidCursor, CursorMismatch, IndexBehind]],
-        "suggest" => vec![INDEX],
-        "getProduct" => vec![DATABASE, &[InvalidParameter, ProductNotFound]],
+        "listProducts" => vec![INDEX, ACCESS, &[InvalidCursor, CursorMismatch, IndexBehind]],
+        "suggest" => vec![INDEX, ACCESS],
+        "getProduct" => vec![DATABASE, ACCESS, &[InvalidParameter, ProductNotFound]],
         "createProduct" => vec![DATABASE, ACCESS, WRITE, BODY, &[SkuExists, IdTaken]],
         "putProduct" => vec![DATABASE, ACCESS, WRITE, BODY, &[IdTaken]],
         "patchProduct" => vec![DATABASE, ACCESS, WRITE, BODY, &[ProductNotFound]],
@@ -43,7 +44,12 @@ fn of(operation: &str) -> Vec<&'static [Code]> {
         "exportProducts" => vec![&[DatabaseUnavailable], ACCESS, &[InvalidParameter, Overloaded]],
         "cancelImport" => vec![DATABASE, ACCESS, &[InvalidParameter, ImportNotFound, ImportFinished]],
         "getImport" => vec![DATABASE, ACCESS, &[InvalidParameter, ImportNotFound]],
-        "listChanges" => vec![DATABASE, &[InvalidParameter, ChangesCompacted, ChangesAhead, Overloaded]],
+        "listChanges" => vec![DATABASE, ACCESS, &[InvalidParameter, ChangesCompacted, ChangesAhead, Overloaded]],
+        "listClients" => vec![ACCESS, CLIENTS],
+        "getClient" => vec![ACCESS, CLIENTS, &[ClientNotFound]],
+        "createClient" => vec![ACCESS, CLIENTS, BODY, &[ClientExists]],
+        "changeClient" | "rotateClientSecret" => vec![ACCESS, CLIENTS, BODY, &[ClientNotFound, ClientConflict]],
+        "revokeClient" => vec![ACCESS, CLIENTS, &[ClientNotFound]],
         "readyz" => vec![&[NotReady, Timeout]],
         _ => vec![&[Timeout]],
     }
@@ -54,6 +60,10 @@ pub(super) fn describe(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
             let id = operation.operation_id.clone().unwrap_or_default();
+            if OAUTH.contains(&&*id) {
+                refusals(operation);
+                continue;
+            }
             let mut codes: Vec<Code> = of(&id).into_iter().chain([ALWAYS]).flatten().copied().collect();
             codes.sort_by_key(|code| code.status().as_u16());
             for same_status in codes.chunk_by(|a, b| a.status() == b.status()) {
@@ -69,6 +79,28 @@ pub(super) fn describe(document: &mut OpenApi) {
                 }
             }
         }
+    }
+}
+
+/// Operations that answer as RFC 6749 §5.2 says.
+const OAUTH: [&str; 5] = ["getToken", "introspectToken", "revokeToken", "getKeySet", "getAuthorizationServer"];
+
+/// Adds the refusals of an OAuth endpoint.
+fn refusals(operation: &mut Operation) {
+    let always = [("405", "Another method."), ("429", "Too much from there."), ("500", "A fault of the server.")];
+    let asked = [
+        ("400", "`invalid_request`, `invalid_scope`, `invalid_target`, `unsupported_grant_type` or `unauthorized_client`."),
+        ("401", "`invalid_client`: the client has not proved who it is."),
+        ("413", "The form is too large."),
+        ("503", "It cannot be decided now."),
+    ];
+    let is_form = operation.request_body.is_some();
+    for (status, about) in always.into_iter().chain(asked.into_iter().filter(|_| is_form)) {
+        let text = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        let error = ObjectBuilder::new().property("error", text()).property("error_description", text()).required("error");
+        let content = ContentBuilder::new().schema(Some(error.build())).build();
+        let refused = ResponseBuilder::new().description(about).content("application/json", content).build();
+        operation.responses.responses.insert(status.to_owned(), RefOr::T(refused));
     }
 }
 

@@ -62,18 +62,24 @@ codes! {
          example `Idempotency-Key: \"8e03978e-40d5-43dd-bc93-6894a57f9324\"`.";
     IncompleteBody, "incomplete_body", BAD_REQUEST, "The body ended too early",
         "The connection broke before the whole body had arrived, or the body did not keep to its own framing. Nothing was written. Send the request again.";
-    Unauthorized, "unauthorized", UNAUTHORIZED, "Writing needs a token",
-        "Send `Authorization: Bearer TOKEN` with the token from the server's configuration. With \
-         `error=\"invalid_token\"` in `WWW-Authenticate` the one that was sent is not that token.";
-    Forbidden, "forbidden", FORBIDDEN, "Not allowed from here",
-        "The server has no write token, so it accepts writes from this machine only: the request must be addressed to \
-         localhost, 127.0.0.1 or [::1] and must not come from a page of another site. Set a write token to write from elsewhere.";
+    InvalidCredentials, "invalid_credentials", BAD_REQUEST, "The credentials cannot be read",
+        "There is more than one `Authorization` header, or it is no text. Send one: `Authorization: Bearer TOKEN`.";
+    Unauthorized, "unauthorized", UNAUTHORIZED, "This needs an access token",
+        "Get a token from `POST /oauth/token` with your client's id and secret, and send `Authorization: Bearer TOKEN`.";
+    InvalidToken, "invalid_token", UNAUTHORIZED, "The access token is not good",
+        "It is malformed, expired, revoked, meant for another server, or bound to a key that the request does not prove to have \
+         (`WWW-Authenticate` says more). Get a new one from `POST /oauth/token`.";
+    InsufficientScope, "insufficient_scope", FORBIDDEN, "The access token may not be used for this",
+        "`scope` names the one that is missing. Ask for it at `POST /oauth/token`; whoever looks after the server decides which \
+         scopes a client may have.";
     NotFound, "not_found", NOT_FOUND, "There is nothing at this address",
         "The path is none of the API's. Mind trailing slashes: `/v1/products/` is not `/v1/products`. `/docs` lists every path.";
     ProductNotFound, "product_not_found", NOT_FOUND, "There is no such product",
         "No product has that id or sku. Percent-encode special characters of a sku in a path (`/` is `%2F`).";
     ImportNotFound, "import_not_found", NOT_FOUND, "There is no such import",
         "No import has that id. Finished imports are forgotten after a while.";
+    ClientNotFound, "client_not_found", NOT_FOUND, "There is no such client",
+        "No client has that id. `GET /v1/clients` lists them.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "This method is not for this address",
         "The `Allow` header lists the methods that are.";
     RequestTimeout, "request_timeout", REQUEST_TIMEOUT, "The body came too slowly",
@@ -82,6 +88,10 @@ codes! {
         "`POST` only creates. To change the product, or to write it whether or not it exists, use `PUT /v1/products/{sku}`.";
     IdTaken, "id_taken", CONFLICT, "Another product has this id",
         "The new product brings an `id` that belongs to a product with another sku. Leave `id` out and Haat draws one.";
+    ClientExists, "client_exists", CONFLICT, "A client with this id exists",
+        "Leave `id` out and Haat draws one, or choose another.";
+    ClientConflict, "client_conflict", CONFLICT, "The client cannot be changed like this",
+        "Somebody else changed it at the same time, or it signs with keys of its own and has no secrets to rotate. Read it again.";
     ImportFinished, "import_finished", CONFLICT, "The import has ended already",
         "An import that is done or has failed cannot be cancelled; what it has written stays. `GET /v1/imports/{id}` says what that is.";
     IdempotencyKeyInFlight, "idempotency_key_in_flight", CONFLICT, "The same request is still being carried out",
@@ -146,6 +156,7 @@ impl Code {
             Self::PreconditionFailed => &[("current_etag", "the product's entity tag now, or `null`")],
             Self::ChangesCompacted => &[("floor", "the earliest place that can be followed from")],
             Self::ChangesAhead => &[("head", "the newest place in the log")],
+            Self::InsufficientScope => &[("scope", "the scope that is missing")],
             Self::QuotaExceeded => &[("violated-policies", "the names of the policies that refuse the request")],
             Self::IndexBehind => &[("seq", "how far the index has come")],
             Self::NotReady => &[("checks", "every dependency with its state")],

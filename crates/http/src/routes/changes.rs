@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::answer;
 use crate::answer::document::append_json;
+use crate::extract::access::{ChangesRead, Granted};
 use crate::extract::parameters::Parameters;
 use crate::openapi::parameters::ChangesParameters;
 use crate::openapi::schema;
@@ -53,6 +54,7 @@ const READ_ANYWAY: Duration = Duration::from_secs(2);
 )]
 pub(crate) async fn changes(
     State(app): State<SharedApp>,
+    _access: Granted<ChangesRead>,
     parameters: Parameters,
     headers: HeaderMap,
     draining: Option<Extension<Draining>>,

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::answer::NO_STORE;
-use crate::extract::access::ProductsWrite;
+use crate::extract::access::{Granted, ProductsRead};
 use crate::extract::parameters::Parameters;
 use crate::openapi::parameters::ExportParameters;
 use crate::problem::{Code, Problem};
@@ -44,11 +44,11 @@ const QUEUE: usize = 4;
         ("Content-Encoding" = String, description = "`gzip`, if `Accept-Encoding` allows it and `gzip=true` was not asked for"),
         ("Vary" = String, description = "`Accept-Encoding`"),
     ))),
-    security((), ("token" = []))
+    security(("oauth" = ["products:read"]))
 )]
 pub(crate) async fn export(
     State(app): State<SharedApp>,
-    _access: ProductsWrite,
+    _access: Granted<ProductsRead>,
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::answer;
-use crate::extract::access::ProductsWrite;
+use crate::extract::access::{Granted, Imports};
 use crate::extract::body::too_large;
 use crate::extract::content_type;
 use crate::extract::parameters::Parameters;
@@ -81,11 +81,11 @@ pub(crate) struct Import {
     responses((status = 202, description = "The upload was taken in; the import follows.", body = Import, headers(
         ("Location" = String, description = "Where to watch the import"),
     ))),
-    security((), ("token" = []))
+    security(("oauth" = ["imports"]))
 )]
 pub(crate) async fn submit(
     State(app): State<SharedApp>,
-    _access: ProductsWrite,
+    _access: Granted<Imports>,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -110,11 +110,11 @@ pub(crate) async fn submit(
     get, path = "/v1/imports/{id}", operation_id = "getImport", tag = "imports",
     params(("id" = String, Path, format = "uuid", description = "The import's id")),
     responses((status = 200, description = "The import as it stands.", body = Import)),
-    security((), ("token" = []))
+    security(("oauth" = ["imports"]))
 )]
 pub(crate) async fn get(
     State(app): State<SharedApp>,
-    _access: ProductsWrite,
+    _access: Granted<Imports>,
     Segment(id): Segment,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
@@ -137,11 +137,11 @@ pub(crate) async fn get(
     delete, path = "/v1/imports/{id}", operation_id = "cancelImport", tag = "imports",
     params(("id" = String, Path, format = "uuid", description = "The import's id")),
     responses((status = 204, description = "The import is cancelled.")),
-    security((), ("token" = []))
+    security(("oauth" = ["imports"]))
 )]
 pub(crate) async fn cancel(
     State(app): State<SharedApp>,
-    _access: ProductsWrite,
+    _access: Granted<Imports>,
     Segment(id): Segment,
     parameters: Parameters,
 ) -> Result<Response, Problem> {

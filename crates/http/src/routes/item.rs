@@ -12,6 +12,7 @@ use haat_catalog::ports::{StoreError, StoredProduct};
 use haat_catalog::product::ProductKey;
 
 use crate::answer::ready::Ready;
+use crate::extract::access::Reader;
 use crate::extract::parameters::Parameters;
 use crate::extract::path::Segment;
 use crate::openapi::parameters::ReadHeaders;
@@ -44,6 +45,7 @@ const PATH: &str = "/v1/products/{key}";
 )]
 pub(crate) async fn get(
     State(app): State<SharedApp>,
+    _access: Reader,
     Segment(key): Segment,
     asked: Asked,
 ) -> Result<Response, Problem> {

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::Presented;
 use crate::answer;
 use crate::extract::parameters::Parameters;
 use crate::middleware::rate;
@@ -51,9 +52,11 @@ pub(crate) async fn get(
     parameters: Parameters,
     headers: HeaderMap,
     peer: Option<Extension<Peer>>,
+    presented: Option<Extension<Presented>>,
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
-    let caller = rate::caller(&app, &headers, peer.map(|Extension(peer)| peer));
+    let presented = presented.map(|Extension(presented)| presented).unwrap_or_default();
+    let caller = rate::caller(&app, &headers, peer.map(|Extension(peer)| peer), &presented);
     let standings = app.services.limiter.look(&caller).await;
     let body = serde_json::to_vec(&Limits { limits: standings.iter().map(limit).collect() });
     // Numbers and texts always serialise.

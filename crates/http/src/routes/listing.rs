@@ -11,6 +11,7 @@ use haat_catalog::{Query, Seq, Violation};
 
 use crate::answer::ready::Ready;
 use crate::answer::{link, page};
+use crate::extract::access::Reader;
 use crate::extract::parameters::Parameters;
 use crate::openapi::parameters::{ListingParameters, ReadHeaders};
 use crate::openapi::schema;
@@ -46,7 +47,7 @@ const FAR_AHEAD: u64 = 1_000_000;
         (status = 304, description = "The client has this page already (`If-None-Match`)."),
     )
 )]
-pub(crate) async fn list(State(app): State<SharedApp>, asked: Asked) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): State<SharedApp>, _access: Reader, asked: Asked) -> Result<Response, Problem> {
     let parameters = Parameters::decode(asked.query())?;
     let query = Arc::new(Query::parse(parameters.for_listing())?);
     refuse_unreachable(query.min_seq, app.services.index.status())?;

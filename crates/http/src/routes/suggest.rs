@@ -11,6 +11,7 @@ use haat_catalog::query::parse::MAX_TEXT_BYTES;
 
 use crate::answer::ready::Ready;
 use crate::answer::{document, page};
+use crate::extract::access::Reader;
 use crate::extract::parameters::Parameters;
 use crate::openapi::parameters::{ReadHeaders, SuggestParameters};
 use crate::openapi::schema;
@@ -43,7 +44,7 @@ pub(crate) const MAX_LIMIT: u64 = 20;
         (status = 304, description = "The client has this answer already (`If-None-Match`)."),
     )
 )]
-pub(crate) async fn suggest(State(app): State<SharedApp>, asked: Asked) -> Result<Response, Problem> {
+pub(crate) async fn suggest(State(app): State<SharedApp>, _access: Reader, asked: Asked) -> Result<Response, Problem> {
     let query = read(&Parameters::decode(asked.query())?)?;
     let question = match &query {
         Some(SuggestQuery { text, limit }) => format!("suggest {limit} {text}"),

@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::answer::{self, HAAT_SEQ, IDEMPOTENCY_REPLAYED};
-use crate::extract::access::{ProductsWrite, WriteSlot};
+use crate::extract::access::{Granted, ProductsWrite, WriteSlot};
 use crate::extract::body::JsonBody;
 use crate::extract::idempotency::Once;
 use crate::extract::parameters::Parameters;
@@ -37,11 +37,11 @@ use crate::state::{App, SharedApp};
         ("Haat-Seq" = u64, description = "The change's place in the log; `min_seq` of a listing that shall show it"),
         ("Idempotency-Replayed" = String, description = "`true` on the repeated answer to an earlier request of the same idempotency key"),
     ))),
-    security((), ("token" = []))
+    security(("oauth" = ["products:write"]))
 )]
 pub(crate) async fn create(
     State(app): State<SharedApp>,
-    access: ProductsWrite,
+    access: Granted<ProductsWrite>,
     _slot: WriteSlot,
     Expects(precondition): Expects,
     once: Once,
@@ -50,7 +50,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
     let command = Command::Create(Box::new(draft(&body.value)?));
-    let receipt = carry_out(&app, command, precondition, once.with_body(access.caller, &body.bytes)).await?;
+    let receipt = carry_out(&app, command, precondition, once.with_body(&access.caller.client, &body.bytes)).await?;
     Ok(written(&receipt))
 }
 
@@ -75,12 +75,12 @@ pub(crate) async fn create(
             ("Idempotency-Replayed" = String, description = "`true` on a repeated answer"),
         )),
     ),
-    security((), ("token" = []))
+    security(("oauth" = ["products:write"]))
 )]
 #[allow(clippy::too_many_arguments, reason = "each argument is an extractor: what the request must bring")]
 pub(crate) async fn put(
     State(app): State<SharedApp>,
-    access: ProductsWrite,
+    access: Granted<ProductsWrite>,
     _slot: WriteSlot,
     Segment(sku): Segment,
     Expects(precondition): Expects,
@@ -92,7 +92,7 @@ pub(crate) async fn put(
     let sku = Sku::new(sku).map_err(|Invalid(errors)| Problem::invalid_parameters(errors))?;
     take_sku_from_path(&mut body.value, &sku)?;
     let command = Command::Put(Box::new(draft(&body.value)?));
-    let receipt = carry_out(&app, command, precondition, once.with_body(access.caller, &body.bytes)).await?;
+    let receipt = carry_out(&app, command, precondition, once.with_body(&access.caller.client, &body.bytes)).await?;
     Ok(written(&receipt))
 }
 
@@ -112,12 +112,12 @@ pub(crate) async fn put(
         ("Haat-Seq" = u64, description = "The change's place in the log"),
         ("Idempotency-Replayed" = String, description = "`true` on a repeated answer"),
     ))),
-    security((), ("token" = []))
+    security(("oauth" = ["products:write"]))
 )]
 #[allow(clippy::too_many_arguments, reason = "each argument is an extractor: what the request must bring")]
 pub(crate) async fn patch(
     State(app): State<SharedApp>,
-    access: ProductsWrite,
+    access: Granted<ProductsWrite>,
     _slot: WriteSlot,
     Segment(key): Segment,
     Expects(precondition): Expects,
@@ -126,7 +126,7 @@ pub(crate) async fn patch(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
-    let idempotency = once.with_body(access.caller, &body.bytes);
+    let idempotency = once.with_body(&access.caller.client, &body.bytes);
     let command = |key| Command::Patch { key, patch: body.value.clone() };
     let receipt = carry_out_by_key(&app, &key, command, precondition, idempotency).await?;
     Ok(written(&receipt))
@@ -140,11 +140,11 @@ pub(crate) async fn patch(
         ("Haat-Seq" = u64, description = "The change's place in the log"),
         ("Idempotency-Replayed" = String, description = "`true` on a repeated answer"),
     ))),
-    security((), ("token" = []))
+    security(("oauth" = ["products:write"]))
 )]
 pub(crate) async fn delete(
     State(app): State<SharedApp>,
-    access: ProductsWrite,
+    access: Granted<ProductsWrite>,
     _slot: WriteSlot,
     Segment(key): Segment,
     Expects(precondition): Expects,
@@ -152,7 +152,7 @@ pub(crate) async fn delete(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
-    let idempotency = once.with_body(access.caller, b"");
+    let idempotency = once.with_body(&access.caller.client, b"");
     let receipt = carry_out_by_key(&app, &key, |key| Command::Delete { key }, precondition, idempotency).await?;
     Ok(written(&receipt))
 }
