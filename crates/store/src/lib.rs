@@ -1,12 +1,14 @@
-//! The truth in SQL: products, the change log, idempotency keys and import jobs, on SQLite and on MySQL.
+//! The truth in SQL: products, the change log, idempotency keys and import jobs; clients, signing keys and revocations; on
+//! SQLite and on MySQL.
 //!
-//! [`open`] gives an [`Arc`] of [`Store`], which is all the store ports of `haat-catalog` together.
+//! [`open`] gives an [`Arc`] of [`Store`], which is all the store ports of `haat-catalog` and `haat-oauth` together.
 //!
 //! ```text
-//! store.rs       the ports; picks a lane
+//! store.rs       the ports of the catalogue; picks a lane        auth.rs       those of authorization
 //!   write.rs  batch.rs  changes.rs  idempotency.rs  jobs.rs      what a transaction does, once for both databases
 //!     sql.rs     what these ask of a database                    statement.rs  SQL texts as data
 //!       sqlite/  mysql/   the same files in both: products, batch, changes, compaction, idempotency, jobs;
+//!                         clients, signing, revocations;
 //!                         statements.rs holds every SQL text, refusal.rs reads error codes, mod.rs connects
 //!   lane.rs      tasks, deadlines, retries: why a hung-up client or a deadlock does no harm
 //! ```
@@ -14,6 +16,8 @@
 //! Promises, each with a test of that name in `tests/`:
 //! - **The change log has no gap and no repeat.** A change's number is taken from one row, as the last act of its
 //!   transaction but for the log row and a key's receipt, so numbers are in order of commit (docs/adr/0002-change-log-sequence.md).
+//! - **Nor have revocations**, and by the same means: the counters of clients, signing keys and revocations are held until
+//!   the commit of the change that they count.
 //! - **One transaction per call.** A batch, its change-log rows and the import job's progress are written together.
 //! - **Acknowledged is durable.** SQLite runs with `synchronous=FULL`: a commit is on disk before it is answered,
 //!   imports included (a batch costs one sync). On MySQL it is the server's setting
@@ -22,6 +26,7 @@
 //! - **Every statement uses an index.**
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod auth;
 mod batch;
 mod budget;
 mod changes;
@@ -44,13 +49,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use haat_catalog::ports::{ChangeLog, Health, ImportJobs, ProductReader, ProductWriter, StoreError};
+use haat_oauth::ports::AuthStore;
 
 pub use diagnosis::{Concern, Diagnosis};
 pub use options::{BATCH_FACTOR, MySqlOptions, MySqlTls, SqliteOptions, StoreOptions};
 
-/// All the store ports of the catalogue, over one database.
+/// All the store ports of the catalogue and of authorization, over one database.
 #[async_trait]
-pub trait Store: ProductReader + ProductWriter + ChangeLog + ImportJobs + Health + Send + Sync {
+pub trait Store: ProductReader + ProductWriter + ChangeLog + ImportJobs + AuthStore + Health + Send + Sync {
     /// `sqlite` or `mysql`.
     fn backend(&self) -> &'static str;
 

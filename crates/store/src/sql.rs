@@ -3,9 +3,12 @@
 //!
 //! These traits are statements, not promises: transactions, decisions and retries are the flows' business.
 
+use std::sync::Arc;
+
 use haat_catalog::ports::{ImportCounts, StoredProduct};
 use haat_catalog::product::{ContentHash, Product, ProductKey};
 use haat_catalog::{ChangeOp, ProductId, Seq, Sku, Timestamp};
+use haat_oauth::ports::{Revocation, SecretUse, StoredKey};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -13,8 +16,12 @@ use crate::fault::Fault;
 use crate::lane::Answer;
 
 /// Everything that a flow may ask of a connection.
-pub(crate) trait Sql: ProductSql + BatchSql + ChangeSql + CompactionSql + KeySql + JobSql {}
-impl<C: ProductSql + BatchSql + ChangeSql + CompactionSql + KeySql + JobSql> Sql for C {}
+pub(crate) trait Sql: ProductSql + BatchSql + ChangeSql + CompactionSql + KeySql + JobSql + AuthSql {}
+impl<C: ProductSql + BatchSql + ChangeSql + CompactionSql + KeySql + JobSql + AuthSql> Sql for C {}
+
+/// Everything that authorization may ask of a connection.
+pub(crate) trait AuthSql: ClientSql + SigningSql + RevocationSql {}
+impl<C: ClientSql + SigningSql + RevocationSql> AuthSql for C {}
 
 /// Products one by one.
 pub(crate) trait ProductSql: Send {
@@ -130,6 +137,55 @@ pub(crate) trait JobSql: Send {
     fn fail_abandoned_jobs(&mut self, message: &str, since: i64, now: i64) -> impl Future<Output = Answer<u64>> + Send;
     /// Forgets finished ones last moved before a moment; gives their number.
     fn prune_jobs(&mut self, before: i64) -> impl Future<Output = Answer<u64>> + Send;
+}
+
+/// Machine clients, and how often everything of authorization was changed.
+pub(crate) trait ClientSql: Send {
+    /// How often each part was changed.
+    fn revisions(&mut self) -> impl Future<Output = Answer<RevisionRow>> + Send;
+    /// Counts a change of a part and gives the count. Holds the counters until the end of the transaction: every change of
+    /// any part waits behind it.
+    fn raise(&mut self, part: AuthPart) -> impl Future<Output = Answer<i64>> + Send;
+    /// All clients, in order of id.
+    fn clients(&mut self) -> impl Future<Output = Answer<Vec<ClientRow>>> + Send;
+    /// Keeps a new one; [`Fault::Duplicate`] when its id is taken.
+    fn insert_client(&mut self, client: &NewClient) -> impl Future<Output = Answer<()>> + Send;
+    /// Writes one of the version before; tells whether it is there at that version.
+    fn replace_client(&mut self, client: &NewClient) -> impl Future<Output = Answer<bool>> + Send;
+    /// Removes one; tells whether it was there.
+    fn delete_client(&mut self, id: &str) -> impl Future<Output = Answer<bool>> + Send;
+    /// When secrets were last used.
+    fn secret_uses(&mut self) -> impl Future<Output = Answer<Vec<SecretUseRow>>> + Send;
+    /// Notes when secrets were used, where that is later than what is known.
+    fn note_secret_uses(&mut self, uses: &[SecretUse]) -> impl Future<Output = Answer<()>> + Send;
+    /// Forgets up to `limit` uses from before a moment; gives their number.
+    fn prune_secret_uses(&mut self, before: i64, limit: u32) -> impl Future<Output = Answer<u64>> + Send;
+}
+
+/// Keys that sign tokens.
+pub(crate) trait SigningSql: Send {
+    /// All of them, by the time from which they sign.
+    fn signing_keys(&mut self) -> impl Future<Output = Answer<Vec<SigningKeyRow>>> + Send;
+    /// The name of the one that signs last.
+    fn newest_signing_key(&mut self) -> impl Future<Output = Answer<Option<Vec<u8>>>> + Send;
+    /// Keeps a new one; [`Fault::Duplicate`] when its name is taken.
+    fn insert_signing_key(&mut self, key: &StoredKey) -> impl Future<Output = Answer<()>> + Send;
+    /// Removes some; gives the number of those that were there.
+    fn delete_signing_keys(&mut self, kids: &[String]) -> impl Future<Output = Answer<u64>> + Send;
+}
+
+/// What is revoked, and what was used of that which may be used once.
+pub(crate) trait RevocationSql: Send {
+    /// Keeps a new one, written at that count of revocations; [`Fault::Duplicate`] when the token is revoked already.
+    fn insert_revocation(&mut self, token: Revocation, revision: i64) -> impl Future<Output = Answer<()>> + Send;
+    /// Those written at a greater count, in the order in which they were.
+    fn revoked_since(&mut self, revision: i64) -> impl Future<Output = Answer<Vec<RevocationRow>>> + Send;
+    /// Keeps that something was used; [`Fault::Duplicate`] when it was before.
+    fn insert_use(&mut self, hash: &[u8; 32], expires_at: i64) -> impl Future<Output = Answer<()>> + Send;
+    /// Forgets up to `limit` revocations of tokens that ended before a moment; gives their number.
+    fn prune_revocations(&mut self, before: i64, limit: u32) -> impl Future<Output = Answer<u64>> + Send;
+    /// Forgets up to `limit` things used once that ended before a moment; gives their number.
+    fn prune_uses(&mut self, before: i64, limit: u32) -> impl Future<Output = Answer<u64>> + Send;
 }
 
 /// A product as it is read.
@@ -285,6 +341,61 @@ pub(crate) struct JobRow {
     pub(crate) message: Option<String>,
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,
+}
+
+/// A part of authorization whose changes are counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AuthPart {
+    Clients,
+    SigningKeys,
+    Revocations,
+}
+
+/// How often each part of authorization was changed.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub(crate) struct RevisionRow {
+    pub(crate) clients: i64,
+    pub(crate) signing_keys: i64,
+    pub(crate) revocations: i64,
+}
+
+/// A client as it is read.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct ClientRow {
+    pub(crate) id: Vec<u8>,
+    pub(crate) version: i64,
+    pub(crate) document: Vec<u8>,
+}
+
+/// A client to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct NewClient {
+    pub(crate) id: Arc<str>,
+    pub(crate) version: u64,
+    pub(crate) document: String,
+}
+
+/// When a secret was last used.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct SecretUseRow {
+    pub(crate) hash: Vec<u8>,
+    pub(crate) used_at: i64,
+}
+
+/// A key that signs.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct SigningKeyRow {
+    pub(crate) kid: Vec<u8>,
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) created_at: i64,
+    pub(crate) signs_from: i64,
+}
+
+/// A revoked token.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct RevocationRow {
+    pub(crate) jti: Vec<u8>,
+    pub(crate) expires_at: i64,
 }
 
 /// Reads an id.

@@ -1,9 +1,11 @@
-//! The store's ports over any backend: which lane each call takes, and nothing else.
+//! The catalogue's ports over any backend: which lane each call takes, and nothing else. Authorization's are in
+//! [`crate::auth`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use haat_catalog::ports::{
     ChangeLog, ChangeLogError, Compacted, Compaction, Health, ImportJob, ImportJobs, JobState, ProductReader,
     ProductWriter, StoreError, StoredProduct,
@@ -25,8 +27,8 @@ use crate::{Store, batch, changes, idempotency, jobs, write};
 const HEALTH_LIMIT: Duration = Duration::from_secs(2);
 /// How long migrations may take. Later ones may rewrite a large table.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(3600);
-/// How many idempotency keys one transaction forgets.
-const PRUNE_ROWS: u32 = 1_000;
+/// How many rows one step of forgetting takes.
+pub(crate) const PRUNE_ROWS: u32 = 1_000;
 
 /// A database engine: how it is reached and migrated. What it is asked is in [`Sql`].
 #[async_trait]
@@ -49,12 +51,31 @@ pub(crate) trait Backend: Send + Sync + 'static {
     async fn migrate(&self, limit: Duration) -> Result<Vec<String>, StoreError>;
 }
 
+/// What a backend is spoken to over.
+pub(crate) type Conn<B> = <<B as Backend>::Db as sqlx::Database>::Connection;
+
 /// The store over a backend.
 pub(crate) struct SqlStore<B>(pub(crate) B);
 
 impl<B: Backend> SqlStore<B> {
-    fn batch_limit(&self) -> Duration {
+    pub(crate) fn batch_limit(&self) -> Duration {
         self.0.limit() * BATCH_FACTOR
+    }
+
+    /// Repeats a step that forgets up to [`PRUNE_ROWS`] rows, each time on its own, until there is nothing left to forget;
+    /// gives how many rows that were.
+    pub(crate) async fn prune<F>(&self, step: F) -> Result<u64, StoreError>
+    where
+        F: for<'c> Fn(&'c mut Conn<B>) -> BoxFuture<'c, Answer<u64>> + Send + Sync + Clone + 'static,
+    {
+        let mut forgotten = 0;
+        loop {
+            let rows = self.0.writers().run(self.0.limit(), step.clone()).await?;
+            forgotten += rows;
+            if rows < u64::from(PRUNE_ROWS) {
+                return Ok(forgotten);
+            }
+        }
     }
 }
 
@@ -110,18 +131,7 @@ impl<B: Backend> ProductWriter for SqlStore<B> {
 
     async fn prune_keys(&self, before: Timestamp) -> Result<u64, StoreError> {
         let before = before.as_millis();
-        let mut forgotten = 0;
-        loop {
-            let step = self
-                .0
-                .writers()
-                .run(self.0.limit(), move |conn| Box::pin(async move { conn.prune_keys(before, PRUNE_ROWS).await }))
-                .await?;
-            forgotten += step;
-            if step < u64::from(PRUNE_ROWS) {
-                return Ok(forgotten);
-            }
-        }
+        self.prune(move |conn| Box::pin(async move { conn.prune_keys(before, PRUNE_ROWS).await })).await
     }
 }
 

@@ -5,12 +5,15 @@
 
 mod batch;
 mod changes;
+mod clients;
 mod compaction;
 mod diagnosis;
 mod idempotency;
 mod jobs;
 mod products;
 pub(crate) mod refusal;
+mod revocations;
+mod signing;
 pub(crate) mod statements;
 
 use std::time::Duration;

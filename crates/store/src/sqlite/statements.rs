@@ -114,6 +114,51 @@ statements! {
          FROM import_jobs WHERE owner = ? AND state IN (0, 1) ORDER BY created_at, id";
     PRUNE_JOBS [Millis]
         "DELETE FROM import_jobs WHERE state IN (2, 3, 4) AND updated_at < ?";
+
+    REVISIONS []
+        "SELECT clients, signing_keys, revocations FROM auth_revisions WHERE id = 1";
+    /// One for each part.
+    RAISE_CLIENTS []
+        "UPDATE auth_revisions SET clients = clients + 1 WHERE id = 1 RETURNING clients";
+    RAISE_SIGNING_KEYS []
+        "UPDATE auth_revisions SET signing_keys = signing_keys + 1 WHERE id = 1 RETURNING signing_keys";
+    RAISE_REVOCATIONS []
+        "UPDATE auth_revisions SET revocations = revocations + 1 WHERE id = 1 RETURNING revocations";
+    CLIENTS []
+        "SELECT id, version, document FROM clients ORDER BY id";
+    INSERT_CLIENT [Text, Number, Text]
+        "INSERT INTO clients (id, version, document) VALUES (?, ?, ?)";
+    /// Only over the version before: what is written was made from that one.
+    REPLACE_CLIENT [Number, Text, Text, Number]
+        "UPDATE clients SET version = ?, document = ? WHERE id = ? AND version = ?";
+    DELETE_CLIENT [Text]
+        "DELETE FROM clients WHERE id = ?";
+    SECRET_USES []
+        "SELECT hash, used_at FROM secret_uses";
+    PRUNE_SECRET_USES [Millis, Limit]
+        "DELETE FROM secret_uses
+         WHERE hash IN (SELECT hash FROM secret_uses WHERE used_at < ? ORDER BY used_at LIMIT ?)";
+
+    SIGNING_KEYS []
+        "SELECT kid, sealed, created_at, signs_from FROM signing_keys ORDER BY signs_from, kid";
+    /// No row but an empty value where there is no key.
+    NEWEST_SIGNING_KEY []
+        "SELECT MAX(kid) FROM signing_keys WHERE signs_from = (SELECT MAX(signs_from) FROM signing_keys)";
+    INSERT_SIGNING_KEY [Text, Hash, Millis, Millis]
+        "INSERT INTO signing_keys (kid, sealed, created_at, signs_from) VALUES (?, ?, ?, ?)";
+
+    INSERT_REVOCATION [Id, Number, Millis]
+        "INSERT INTO revoked_tokens (jti, revision, expires_at) VALUES (?, ?, ?)";
+    REVOKED_SINCE [Number]
+        "SELECT jti, expires_at FROM revoked_tokens WHERE revision > ? ORDER BY revision";
+    INSERT_USE [Hash, Millis]
+        "INSERT INTO used_once (hash, expires_at) VALUES (?, ?)";
+    PRUNE_REVOCATIONS [Millis, Limit]
+        "DELETE FROM revoked_tokens
+         WHERE jti IN (SELECT jti FROM revoked_tokens WHERE expires_at < ? ORDER BY expires_at LIMIT ?)";
+    PRUNE_USES [Millis, Limit]
+        "DELETE FROM used_once
+         WHERE hash IN (SELECT hash FROM used_once WHERE expires_at < ? ORDER BY expires_at LIMIT ?)";
 }
 
 /// What a batch needs to know of products that are there.
@@ -182,9 +227,25 @@ pub(crate) static APPEND: Shaped = Shaped::new(
 pub(crate) static FORGET: Shaped =
     Shaped::new("FORGET", ("DELETE FROM change_log WHERE seq IN (", "?", ")"), &[Sample::Seq]);
 
+/// When secrets were used, where that is later than what is known.
+pub(crate) static NOTE_SECRET_USES: Shaped = Shaped::new(
+    "NOTE_SECRET_USES",
+    (
+        "INSERT INTO secret_uses (hash, used_at) VALUES ",
+        "(?, ?)",
+        " ON CONFLICT (hash) DO UPDATE SET used_at = excluded.used_at WHERE used_at < excluded.used_at",
+    ),
+    &[Sample::Hash, Sample::Millis],
+);
+
+/// Removes signing keys.
+pub(crate) static DELETE_SIGNING_KEYS: Shaped =
+    Shaped::new("DELETE_SIGNING_KEYS", ("DELETE FROM signing_keys WHERE kid IN (", "?", ")"), &[Sample::Text]);
+
 /// All statements.
 pub(crate) fn all() -> Vec<Statement> {
     let reading = [&KNOWN, &LOCK_KNOWN, &DOCUMENTS, &TAKEN_IDS, &LAST_VERSIONS];
     let shaped = reading.into_iter().chain([&INSERT_PRODUCTS, &REPLACE_PRODUCTS, &APPEND, &FORGET]);
+    let shaped = shaped.chain([&NOTE_SECRET_USES, &DELETE_SIGNING_KEYS]);
     FIXED.iter().copied().chain(shaped.flat_map(|shaped| shaped.statements())).collect()
 }
