@@ -2,11 +2,12 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use haat_catalog::Ids;
+use haat_oauth::vault::MasterKey;
 
 use crate::exit::Failure;
 
@@ -52,6 +53,45 @@ impl DataDir {
     /// Where imports over HTTP wait.
     pub fn uploads(&self) -> PathBuf {
         self.0.join("uploads")
+    }
+
+    /// The encryption key of client secrets and signing keys: made at first, for its owner's eyes only.
+    ///
+    /// # Errors
+    /// When it can neither be read nor written, or others may read it.
+    pub fn encryption_key(&self) -> anyhow::Result<MasterKey> {
+        let path = self.0.join("encryption.key");
+        match File::open(&path) {
+            Ok(mut file) => {
+                let mode = file.metadata().with_context(|| format!("cannot look at {}", path.display()))?.mode();
+                if mode & 0o077 != 0 {
+                    return Err(anyhow!(
+                        "{} may be read by others (mode {:o}): `chmod 600` it, and think about who has read it",
+                        path.display(),
+                        mode & 0o777
+                    ));
+                }
+                let mut text = String::new();
+                file.read_to_string(&mut text).with_context(|| format!("cannot read {}", path.display()))?;
+                MasterKey::parse(&text).map_err(|e| anyhow!("{}: {e}", path.display()))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => self.make_encryption_key(&path),
+            Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Whole or not at all: a key that was cut off would be taken for another one.
+    fn make_encryption_key(&self, path: &Path) -> anyhow::Result<MasterKey> {
+        let cannot = || format!("cannot write {}", path.display());
+        let key = MasterKey::generate().map_err(|e| anyhow!("{e}"))?;
+        let mut file = tempfile::Builder::new().prefix(".encryption").tempfile_in(&self.0).with_context(cannot)?;
+        writeln!(file, "{}", key.to_text()).and_then(|()| file.as_file().sync_all()).with_context(cannot)?;
+        match file.persist_noclobber(path) {
+            Ok(_) => Ok(key),
+            // Another command was quicker.
+            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => self.encryption_key(),
+            Err(e) => Err(e.error).with_context(cannot),
+        }
     }
 
     /// Who this installation is, among replicas on one database: made once, kept in the folder. A copy of the folder
@@ -141,6 +181,21 @@ mod tests {
         assert_eq!(data.instance_id(&RandomIds).unwrap(), id);
         std::fs::write(folder.path().join("instance-id"), "").unwrap();
         assert_ne!(data.instance_id(&RandomIds).unwrap(), id);
+    }
+
+    #[test]
+    fn the_encryption_key_stays_and_is_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::at(folder.path());
+        let key = data.encryption_key().unwrap().to_text();
+        assert_eq!(data.encryption_key().unwrap().to_text(), key);
+        let path = folder.path().join("encryption.key");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(data.encryption_key().unwrap_err().to_string().contains("chmod 600"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&path, "short").unwrap();
+        assert!(data.encryption_key().is_err());
     }
 
     #[test]

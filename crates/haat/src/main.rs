@@ -13,6 +13,7 @@
 //! | [`logging`], [`exit`] | logs on standard error; exit codes |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod authority;
 mod cli;
 mod config;
 mod data_dir;

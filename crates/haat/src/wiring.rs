@@ -1,5 +1,6 @@
 //! Where the parts are put together: from a configuration to an open store, an index, and everything a server is made of.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +10,17 @@ use haat_cache::answers::AnswersOptions;
 use haat_cache::redis::{RedisCache, RedisOptions};
 use haat_catalog::ports::{Health, StoreError};
 use haat_catalog::{Clock, Ids, time};
-use haat_http::{HttpOptions, Services, WriteAccess};
+use haat_http::{HttpOptions, Services};
 use haat_limits::Limiter;
 use haat_limits::address::Proxies;
+use haat_oauth::admin::Made;
 use haat_search::{Index, IndexOptions};
 use haat_store::{MySqlOptions, MySqlTls, SqliteOptions, Store, StoreOptions};
 use haat_transfer::{InputLimits, UploadOptions, Uploads};
 use tokio::time::Instant;
 
-use crate::config::{Config, ConfigError, Loaded, Problem, Tls};
+use crate::authority::{self, Authority};
+use crate::config::{Config, Tls};
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
 use crate::housekeeping;
@@ -40,28 +43,6 @@ impl World {
     pub fn of_machine() -> Self {
         let (clock, ids) = time::system();
         Self { clock, ids }
-    }
-}
-
-/// Who may write to a server of this configuration.
-///
-/// # Errors
-/// When everybody in the network could.
-pub fn write_access(loaded: &Loaded) -> Result<WriteAccess, ConfigError> {
-    let Config { auth, http, .. } = &loaded.config;
-    match &auth.write_token {
-        Some(token) => Ok(WriteAccess::Token(token.reveal().to_owned())),
-        None if http.bind.is_loopback() => Ok(WriteAccess::Open),
-        None => Err(ConfigError(vec![Problem {
-            key: "http.bind".into(),
-            source: loaded.origin("http.bind"),
-            detail: format!(
-                "is {}, which other machines can reach, and there is no token for writing: everybody could change the \
-                 catalogue. Set auth.write_token (HAAT_AUTH__WRITE_TOKEN, at least 16 characters; `openssl rand -hex 32` \
-                 makes a good one), or bind to 127.0.0.1",
-                http.bind
-            ),
-        }])),
     }
 }
 
@@ -126,10 +107,10 @@ pub fn shared_redis(config: &Config) -> Result<Option<RedisCache>, Failure> {
     Ok(Some(cache))
 }
 
-fn http_options(config: &Config, write_access: WriteAccess) -> HttpOptions {
+fn http_options(config: &Config) -> HttpOptions {
     let (http, cache) = (&config.http, &config.cache);
     HttpOptions {
-        write_access,
+        public_read: config.auth.public_read,
         max_body_bytes: http.max_body.in_memory(),
         max_import_bytes: config.imports.max_size.get(),
         max_query_bytes: http.max_query.in_memory(),
@@ -139,7 +120,11 @@ fn http_options(config: &Config, write_access: WriteAccess) -> HttpOptions {
         header_read_timeout: http.header_read_timeout.duration(),
         max_connections: http.max_connections,
         drain_timeout: http.drain_timeout.duration(),
-        cache_control: http.cache_control.clone(),
+        // What only some may read is not for caches that all share.
+        cache_control: match config.auth.public_read {
+            true => http.cache_control.clone(),
+            false => http.cache_control.replace("public", "private"),
+        },
         // Checked with the configuration.
         surrogate_header: cache.surrogate_header.as_deref().and_then(|name| name.parse().ok()),
         answers: AnswersOptions {
@@ -227,6 +212,8 @@ pub struct Assembly {
     pub options: HttpOptions,
     /// What works behind it.
     pub workers: Workers,
+    /// The first client and its secret, if this is the first start.
+    pub first: Option<Made>,
 }
 
 /// Puts a server together around an open store.
@@ -241,8 +228,8 @@ pub struct Assembler<'a> {
     pub world: &'a World,
     /// What says that it is time to stop.
     pub lifecycle: &'a Lifecycle,
-    /// Who may write.
-    pub write_access: WriteAccess,
+    /// Where the server listens.
+    pub address: SocketAddr,
 }
 
 impl Assembler<'_> {
@@ -251,14 +238,18 @@ impl Assembler<'_> {
     /// # Errors
     /// When the index can neither be opened nor begun anew.
     pub async fn assemble(self) -> Result<Assembly, Failure> {
-        let Self { config, data, store, world, lifecycle, write_access } = self;
+        let Self { config, data, store, world, lifecycle, address } = self;
         let instance = data.instance_id(&*world.ids)?;
         let index =
             Index::open(index_options(config, instance.clone()), store.clone(), store.clone(), world.clock.clone());
         let index = index.await.map_err(|e| Failure::Failed(anyhow!("{e} (in {})", data.index().display())))?;
         let cache = shared_redis(config)?.map(|cache| Arc::new(cache) as Arc<dyn Cache>);
+        let access = Authority::of(config, data, store, world)?;
+        let first = access.begin().await?;
+        let access = access.open(config, address, cache.clone()).await?;
         let limits = &config.limits;
-        let limiter = Limiter::new(limits.meaning(), limits.allow.clone(), cache.clone(), limits.replicas);
+        let policies = limits.meaning().into_iter().chain(config.auth.token_policy()).collect();
+        let limiter = Limiter::new(policies, limits.allow.clone(), cache.clone(), limits.replicas);
         let uploads = self::uploads(config, data, store, world, instance);
         let health: Vec<Arc<dyn Health>> = vec![store.clone()];
         let services = Services {
@@ -270,20 +261,23 @@ impl Assembler<'_> {
             health,
             cache,
             limiter: Arc::new(limiter),
+            access: access.clone(),
             proxies: Proxies::new(limits.trusted_proxies.clone()),
             stopping: lifecycle.soft().clone(),
             clock: world.clock.clone(),
             ids: world.ids.clone(),
         };
-        let options = http_options(config, write_access);
+        let options = http_options(config);
         let api = haat_http::Api::new(services, &options);
 
         let mut workers = Workers::default();
         workers.start("index", |stop| index.clone().run(stop));
         workers.start("imports", |stop| uploads.run(stop));
+        workers.start("directory", |stop| access.directory.clone().run(stop));
+        workers.start("access", |stop| authority::tend(access, store.clone(), world.clock.clone(), stop));
         let retention = config.retention.clone();
         workers.start("housekeeping", |stop| housekeeping::run(store.clone(), world.clock.clone(), retention, stop));
-        Ok(Assembly { index, api, options, workers })
+        Ok(Assembly { index, api, options, workers, first })
     }
 }
 

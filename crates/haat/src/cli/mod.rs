@@ -1,10 +1,12 @@
 //! The command line: one module per command, and what all of them share.
 
+mod clients;
 mod config;
 mod doctor;
 mod export;
 mod import;
 mod index;
+mod keys;
 mod migrate;
 mod openapi;
 mod output;
@@ -67,6 +69,12 @@ enum Command {
     /// Rebuild the index, or compare it with the database
     #[command(subcommand)]
     Index(index::IndexCommand),
+    /// Make, change and revoke clients: who may get access tokens
+    #[command(subcommand)]
+    Clients(clients::ClientsCommand),
+    /// Look at and rotate the keys that tokens are signed with
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Bring the database's tables up to date
     Migrate(migrate::MigrateArgs),
     /// Check or show the configuration
@@ -143,6 +151,8 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
         Command::Import(args) => or_interrupted(session.lifecycle.hard(), import::run(args, session)).await,
         Command::Export(args) => or_interrupted(session.lifecycle.soft(), export::run(&args, session)).await,
         Command::Index(command) => or_interrupted(session.lifecycle.soft(), index::run(&command, session)).await,
+        Command::Clients(command) => or_interrupted(session.lifecycle.soft(), clients::run(command, session)).await,
+        Command::Keys(command) => or_interrupted(session.lifecycle.soft(), keys::run(&command, session)).await,
         Command::Migrate(args) => or_interrupted(session.lifecycle.soft(), migrate::run(&args, session)).await,
         Command::Config(command) => config::run(&command, session),
         Command::Doctor => or_interrupted(session.lifecycle.soft(), doctor::run(session)).await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use haat_catalog::ports::ListingIndex as _;
-use haat_http::WriteAccess;
+use haat_oauth::admin::Made;
 use haat_search::Index;
 use haat_store::Store;
 use serde_json::json;
@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
+use super::clients::described;
 use super::output::Output;
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -51,7 +52,6 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(args: &ServeArgs, session: &Session) -> Result<Exit, Failure> {
     let config = session.config();
-    let write_access = wiring::write_access(&session.loaded)?;
     let data = DataDir::prepare(&config.data_dir)?;
     let _lock = data.lock()?;
     machine::raise_file_limit();
@@ -59,7 +59,7 @@ pub(super) async fn run(args: &ServeArgs, session: &Session) -> Result<Exit, Fai
         store = wiring::open_store_patiently(config) => store?,
         () = session.lifecycle.soft().cancelled() => return Ok(Exit::Ok),
     };
-    let ended = with_store(args, session, write_access, &data, &store).await;
+    let ended = with_store(args, session, &data, &store).await;
     if tokio::time::timeout(STORE_CLOSE, store.close()).await.is_err() {
         tracing::warn!("the database connections did not close in time");
     }
@@ -69,7 +69,6 @@ pub(super) async fn run(args: &ServeArgs, session: &Session) -> Result<Exit, Fai
 async fn with_store(
     args: &ServeArgs,
     session: &Session,
-    write_access: WriteAccess,
     data: &DataDir,
     store: &Arc<dyn Store>,
 ) -> Result<Exit, Failure> {
@@ -77,15 +76,14 @@ async fn with_store(
     let listener = listen(config)?;
     let address = listener.local_addr().context("the listening socket has no address")?;
     let demo = if args.demo { Some(demo::fill(store, world, lifecycle.soft().clone()).await?) } else { None };
-    let open = write_access == WriteAccess::Open;
-    let assembly = Assembler { config, data, store, world, lifecycle, write_access }.assemble().await?;
-    let Assembly { index, api, options, workers } = assembly;
+    let assembly = Assembler { config, data, store, world, lifecycle, address }.assemble().await?;
+    let Assembly { index, api, options, workers, first } = assembly;
 
     let stop_http = CancellationToken::new();
     let stop = stop_http.clone();
     let http = tokio::spawn(async move { haat_http::serve(listener, api, &options, stop).await });
-    tracing::info!(%address, database = store.backend(), data = %data.path().display(), open_for_writing = open, "serving");
-    announce(session.output, address, demo, store, &index).await;
+    tracing::info!(%address, database = store.backend(), data = %data.path().display(), "serving");
+    announce(session.output, address, first, demo, store, &index).await;
     drop(index);
     Running { http, stop_http, workers }.until_stopped(session).await
 }
@@ -112,9 +110,19 @@ fn listen(config: &Config) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Says where the server is, and with `--demo` what to open.
-async fn announce(output: Output, address: SocketAddr, demo: Option<Demo>, store: &Arc<dyn Store>, index: &Index) {
+/// Says where the server is, at first start who may do everything, and with `--demo` what to open.
+async fn announce(
+    output: Output,
+    address: SocketAddr,
+    first: Option<Made>,
+    demo: Option<Demo>,
+    store: &Arc<dyn Store>,
+    index: &Index,
+) {
     let url = format!("http://{address}");
+    if let Some(made) = &first {
+        output.answer(administrator(&url, made), &json!({ "event": "administrator", "client": described(made) }));
+    }
     output.answer(format!("Haat listens on {url}"), &json!({ "event": "listening", "url": url, "address": address }));
     match demo {
         Some(demo) => {
@@ -142,6 +150,21 @@ async fn caught_up(index: &Index, store: &Arc<dyn Store>) {
     if tokio::time::timeout(DEMO_WAIT, there).await.is_err() {
         tracing::warn!("the index is still being built; listings show the products as it goes on");
     }
+}
+
+/// The first client, which whoever starts the server needs and nobody is told of again.
+fn administrator(url: &str, made: &Made) -> String {
+    let (id, secret) = (&made.client.id, made.secret.as_deref().unwrap_or_default());
+    format!(
+        "
+  This is the first start. This client may do everything; its secret is shown this once:
+
+    client_id      {id}
+    client_secret  {secret}
+
+  A token: curl -u {id}:{secret} -d grant_type=client_credentials {url}/oauth/token
+"
+    )
 }
 
 fn demo_event(demo: Demo) -> serde_json::Value {

@@ -270,8 +270,8 @@ mod tests {
 
     #[test]
     fn a_text_of_digits_stays_a_text_where_a_text_is_wanted() {
-        let layers = variables(&[("HAAT_AUTH__WRITE_TOKEN", "1234567890123456"), ("DB_PASS", "0042")]);
-        assert_eq!(layers.settings["auth.write_token"].value, Value::String("1234567890123456".into()));
+        let layers = variables(&[("HAAT_AUTH__AUDIENCE", "1234567890123456"), ("DB_PASS", "0042")]);
+        assert_eq!(layers.settings["auth.audience"].value, Value::String("1234567890123456".into()));
         assert_eq!(layers.settings["database.password"].value, Value::String("0042".into()));
     }
 

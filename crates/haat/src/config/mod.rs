@@ -6,6 +6,7 @@
 //! mistake and lose the line, which is why the layering is done here.
 
 mod layers;
+mod auth;
 mod limits;
 mod problem;
 #[cfg(test)]

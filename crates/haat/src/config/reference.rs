@@ -103,8 +103,7 @@ before anything starts; all mistakes are listed at once, each with its file and 
 Kubernetes makes for a service called `haat…`, such as `HAAT_SERVICE_HOST`, are left alone.) `haat config check` does
 only this; `haat config show` prints what is in force and where it was said. Secrets are never printed.
 
-Until Haat has authorization of its own, writing is open to everybody who can reach the server, so `haat serve` starts
-only when bound to loopback or with `auth.write_token`.
+Servers that share a database need the same `auth.issuer` and `auth.encryption_key`.
 ";
 
 #[test]

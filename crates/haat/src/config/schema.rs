@@ -6,7 +6,8 @@ use haat_catalog::invalid::nearest;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use super::limits::Limits;
-use super::sections::{Auth, Cache, Config, Database, Http, Imports, Index, Log, Redis, Retention};
+use super::auth::Auth;
+use super::sections::{Cache, Config, Database, Http, Imports, Index, Log, Redis, Retention};
 
 /// Variables that other tools set and that Haat understands, with the setting they stand for.
 pub const PLAIN_VARIABLES: [(&str, &str); 8] = [
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn the_key_that_was_meant_is_found() {
         assert_eq!(similar("http.prot"), Some("http.port"));
-        assert_eq!(similar("write_token"), Some("auth.write_token"));
+        assert_eq!(similar("public_reed"), Some("auth.public_read"));
         assert_eq!(similar("zebra"), None);
     }
 }

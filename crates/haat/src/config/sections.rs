@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
+use super::auth::{Auth, TOKEN_POLICY};
 use super::limits::Limits;
 use super::units::{Bind, Period, Secret, Size};
 
@@ -109,15 +110,6 @@ impl Default for Http {
             errors_url: "/docs/errors".into(),
         }
     }
-}
-
-/// Who may write.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    #[garde(inner(custom(usable_token)))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub write_token: Option<Secret>,
 }
 
 /// The database: MySQL or MariaDB when there is a host, otherwise SQLite in the data folder.
@@ -395,6 +387,14 @@ impl Config {
                 "is set while database.tls is \"off\": set database.tls = \"verify\"".into(),
             ));
         }
+        if self.auth.token_lifetime > self.auth.max_token_lifetime {
+            let longest = self.auth.max_token_lifetime;
+            found.push(("auth.token_lifetime", format!("is longer than auth.max_token_lifetime, which is {longest}")));
+        }
+        if self.limits.policies.iter().any(|policy| policy.name == TOKEN_POLICY) {
+            let detail = format!("has a policy of the name '{TOKEN_POLICY}', which is that of auth.token_requests");
+            found.push(("limits.policies", detail));
+        }
         let index = &self.index;
         if index.writer_memory.in_memory() / index.writer_threads < LEAST_MEMORY_OF_A_WRITER.in_memory() {
             let threads = index.writer_threads;
@@ -418,19 +418,6 @@ pub(super) fn between<T: PartialOrd + Display + Copy>(min: T, max: T) -> impl Fn
 
 fn not_empty(path: &std::path::Path, _: &()) -> garde::Result {
     if path.as_os_str().is_empty() { Err(garde::Error::new("must not be empty")) } else { Ok(()) }
-}
-
-fn usable_token(token: &Secret, _: &()) -> garde::Result {
-    let token = token.reveal();
-    if token.len() < 16 {
-        return Err(garde::Error::new("is too short: at least 16 characters; `openssl rand -hex 32` makes a good one"));
-    }
-    // What an Authorization header can carry: RFC 6750 §2.1, b64token.
-    if token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b)) {
-        Ok(())
-    } else {
-        Err(garde::Error::new("may only hold letters, digits and - . _ ~ + / ="))
-    }
 }
 
 fn redis_url(urls: &Secret, _: &()) -> garde::Result {

@@ -160,11 +160,6 @@ pub struct Bind(pub IpAddr);
 impl Bind {
     /// 127.0.0.1.
     pub const LOOPBACK: Self = Self(IpAddr::V4(Ipv4Addr::LOCALHOST));
-
-    /// Whether only this machine can reach it (IPv4 addresses in IPv6 clothes included).
-    pub fn is_loopback(self) -> bool {
-        self.0.to_canonical().is_loopback()
-    }
 }
 
 impl fmt::Display for Bind {

@@ -79,9 +79,12 @@ impl Reply {
 }
 
 impl Server {
-    /// A request to a path that is already encoded.
+    /// A request to a path that is already encoded, with a token where one is needed.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, self.url(path))
+        let open = ["/v1/products", "/v1/suggest", "/v1/limits"].iter().any(|open| path.starts_with(open));
+        let needs_token = path.starts_with("/v1/") && (method != Method::GET && method != Method::HEAD || !open);
+        let request = self.client.request(method, self.url(path));
+        if needs_token { request.bearer_auth(self.token()) } else { request }
     }
 
     /// Sends a request.
@@ -120,7 +123,9 @@ impl Server {
     pub fn about(&self, method: Method, sku: &str) -> RequestBuilder {
         let mut url = self.url("/v1/products");
         url.path_segments_mut().unwrap().push(sku);
-        self.client.request(method, url)
+        let writes = method != Method::GET && method != Method::HEAD;
+        let request = self.client.request(method, url);
+        if writes { request.bearer_auth(self.token()) } else { request }
     }
 
     /// Reads a product by its sku.

@@ -4,9 +4,11 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, Url};
+use tokio::sync::OnceCell;
 
 use super::{SOON, eventually};
 
@@ -16,16 +18,17 @@ pub struct Server {
     log: PathBuf,
     address: SocketAddr,
     pub(super) client: Client,
+    token: Arc<OnceCell<String>>,
 }
 
 impl Server {
     /// Starts the command and waits until it says where it listens.
-    pub(super) async fn spawn(command: &mut Command, log: PathBuf) -> Self {
+    pub(super) async fn spawn(command: &mut Command, log: PathBuf, token: Arc<OnceCell<String>>) -> Self {
         let file = File::create(&log).unwrap();
         command.stdout(Stdio::from(file.try_clone().unwrap())).stderr(Stdio::from(file));
         let process = command.spawn().unwrap();
         let client = Client::builder().timeout(Duration::from_secs(60)).no_gzip().build().unwrap();
-        let mut server = Self { process, log, address: SocketAddr::from(([127, 0, 0, 1], 0)), client };
+        let mut server = Self { process, log, address: SocketAddr::from(([127, 0, 0, 1], 0)), client, token };
         server.address = eventually("the server says where it listens", SOON, async || {
             if let Some(status) = server.process.try_wait().unwrap() {
                 panic!("the server ended with {status}:\n{}", server.log());
@@ -33,7 +36,25 @@ impl Server {
             address_in(&server.log())
         })
         .await;
+        if let Some(secret) = secret_in(&server.log()) {
+            server.token.get_or_init(async || server.token_of("administrator", &secret, &[]).await).await;
+        }
         server
+    }
+
+    /// A token of a client, with these parameters besides the grant.
+    pub async fn token_of(&self, id: &str, secret: &str, parameters: &[(&str, &str)]) -> String {
+        let form = [&[("grant_type", "client_credentials")], parameters].concat();
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = self.client.post(self.url("/oauth/token")).basic_auth(id, Some(secret));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+        let reply = self.send(request).await.expect(200);
+        reply.json()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A token that may do everything.
+    pub fn token(&self) -> &str {
+        self.token.get().expect("a server has said what its first client is")
     }
 
     /// Waits until the server says it is ready.
@@ -103,6 +124,12 @@ pub fn signal(process: u32, name: &str) {
 
 fn read(log: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
+}
+
+/// The secret of the first client, where a server says it at its first start.
+fn secret_in(log: &str) -> Option<String> {
+    let (_, rest) = log.split_once("client_secret  ")?;
+    rest.split_whitespace().next().map(str::to_owned)
 }
 
 /// The first `http://127.0.0.1:PORT` of a log.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use haat_testkit::servers::{MariaDb, TestDatabase};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use super::Server;
 
@@ -25,7 +27,12 @@ pub struct Stage {
     engine: Option<MariaDb>,
     settings: BTreeMap<String, String>,
     started: AtomicU32,
+    /// A token that may do everything, once a server has made the client for it.
+    token: Arc<OnceCell<String>>,
 }
+
+/// What secrets and keys are kept under, on every server of a stage.
+const ENCRYPTION_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// How a command ended.
 #[derive(Debug)]
@@ -60,10 +67,12 @@ impl Stage {
 
     fn on(database: Option<TestDatabase>, engine: Option<MariaDb>) -> Self {
         let folder = tempfile::Builder::new().prefix("haat-end-to-end").tempdir().unwrap();
-        let mut stage = Self { folder, database, engine, settings: BTreeMap::new(), started: AtomicU32::new(0) };
+        let mut stage = Self { folder, database, engine, settings: BTreeMap::new(), started: AtomicU32::new(0), token: Arc::default() };
         stage.set("HAAT_DATA_DIR", &stage.data().display().to_string());
         stage.set("PORT", "0");
         stage.set("RUST_LOG", "info");
+        stage.set("HAAT_AUTH__ENCRYPTION_KEY", ENCRYPTION_KEY);
+        stage.set("HAAT_AUTH__ISSUER", "http://haat.test");
         if let Some(database) = &stage.database {
             let settings = [
                 ("DB_HOST", database.host().to_owned()),
@@ -119,7 +128,7 @@ impl Stage {
         let log = self.folder.path().join(format!("server-{n}.log"));
         let mut command = self.command(&["serve"]);
         command.env("HAAT_DATA_DIR", self.folder.path().join(name));
-        let server = Server::spawn(&mut command, log).await;
+        let server = Server::spawn(&mut command, log, self.token.clone()).await;
         server.ready().await;
         server
     }
@@ -134,7 +143,7 @@ impl Stage {
         let n = self.started.fetch_add(1, Ordering::Relaxed);
         let log = self.folder.path().join(format!("server-{n}.log"));
         let mut command = self.command(&[&["serve"], flags].concat());
-        Server::spawn(&mut command, log).await
+        Server::spawn(&mut command, log, self.token.clone()).await
     }
 
     /// A `haat` command with this stage's settings and nothing else from the environment.

@@ -1,0 +1,153 @@
+//! The authorization server, put together from a configuration: its keys, its first client, and what is looked after in the
+//! background.
+
+mod fetch;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use haat_cache::Cache;
+use haat_catalog::Clock;
+use haat_http::Access;
+use haat_oauth::admin::{Admin, AdminError, Made, Rules};
+use haat_oauth::directory::{Directory, DirectoryError};
+use haat_oauth::dpop::Proofs;
+use haat_oauth::ports::{AuthStore, FetchKeys};
+use haat_oauth::resource::Verifier;
+use haat_oauth::server::{AuthorizationServer, Parts, ServerOptions};
+use haat_oauth::vault::{MasterKey, Vault};
+use haat_store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::exit::Failure;
+use crate::wiring::World;
+use fetch::Fetcher;
+
+/// How often keys are looked after and uses of secrets written.
+const TEND: Duration = Duration::from_secs(30);
+/// How often what has expired is removed: in so many rounds of [`TEND`] once.
+const PRUNE_EVERY: u32 = 4;
+/// How long the last use of a secret that is gone is kept.
+const USES_KEPT: Duration = Duration::from_secs(400 * 24 * 3_600);
+
+/// What commands about clients and keys need, with or without a server.
+pub struct Authority {
+    /// The commands.
+    pub admin: Admin,
+    store: Arc<dyn AuthStore>,
+    vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authority {
+    /// The authority of a configuration, over an open store.
+    ///
+    /// # Errors
+    /// When the encryption key cannot be read or made.
+    pub fn of(config: &Config, data: &DataDir, store: &Arc<dyn Store>, world: &World) -> Result<Self, Failure> {
+        let master = match &config.auth.encryption_key {
+            // Checked with the configuration.
+            Some(key) => MasterKey::parse(key.reveal()).map_err(|e| anyhow!("auth.encryption_key {e}"))?,
+            None => data.encryption_key()?,
+        };
+        let vault = Arc::new(Vault::new(&master).map_err(|e| anyhow!("the encryption key cannot be used: {e}"))?);
+        let given = config.limits.policies.iter().filter(|policy| policy.assigned);
+        let rules = Rules { keys: config.auth.key_times(), policies: given.map(|policy| policy.name.clone()).collect() };
+        let store: Arc<dyn AuthStore> = store.clone();
+        let clock = world.clock.clone();
+        let admin = Admin::new(store.clone(), vault.clone(), clock.clone(), rules);
+        Ok(Self { admin, store, vault, clock })
+    }
+
+    /// Makes what a new installation lacks: a signing key, and a client that may do everything, which is given with its
+    /// secret.
+    ///
+    /// # Errors
+    /// When the store fails, or has keys that were sealed with another encryption key.
+    pub async fn begin(&self) -> Result<Option<Made>, Failure> {
+        self.admin.tend_keys().await.map_err(failure)?;
+        self.admin.ensure_administrator().await.map_err(failure)
+    }
+
+    /// Opens the server that listens at `address`.
+    ///
+    /// # Errors
+    /// When the store fails, or has keys that were sealed with another encryption key.
+    pub async fn open(
+        self,
+        config: &Config,
+        address: SocketAddr,
+        cache: Option<Arc<dyn Cache>>,
+    ) -> Result<Access, Failure> {
+        let Self { admin, store, vault, clock } = self;
+        let auth = &config.auth;
+        let directory = Directory::open(store.clone(), vault.clone(), clock.clone()).await;
+        let directory = directory.map_err(|e| match e {
+            DirectoryError::Store(e) => e.into(),
+            DirectoryError::WrongKey(_) => Failure::Failed(anyhow!("{e}")),
+        })?;
+        let issuer = auth.issuer.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port()));
+        let audience = auth.audience.clone().unwrap_or_else(|| issuer.clone());
+        let fetch: Arc<dyn FetchKeys> = Arc::new(Fetcher::new().map_err(Failure::Failed)?);
+        let proofs = Arc::new(Proofs::new(cache.clone()));
+        let options = ServerOptions {
+            issuer: issuer.clone(),
+            audience: audience.clone(),
+            token_lifetime: auth.token_lifetime.duration(),
+            keys: auth.key_times(),
+            failures_per_client: auth.failures_per_client,
+            failures_per_address: auth.failures_per_address,
+        };
+        let parts = Parts { store, directory: directory.clone(), vault, fetch: fetch.clone(), cache, clock: clock.clone() };
+        let server = AuthorizationServer::new(options, parts, proofs.clone());
+        let verifier = Arc::new(Verifier::new(issuer, audience, directory.clone(), clock, auth.foreign(), fetch));
+        Ok(Access { server, verifier, proofs, admin, directory })
+    }
+}
+
+/// Why a command about clients or keys failed, for people.
+pub fn failure(error: AdminError) -> Failure {
+    match error {
+        AdminError::Store(error) => error.into(),
+        AdminError::Invalid(_) => Failure::Usage(error.to_string()),
+        AdminError::Vault(_) => Failure::Failed(anyhow!(
+            "{error}. Every server and command on this database needs the same encryption key: set auth.encryption_key \
+             (HAAT_AUTH__ENCRYPTION_KEY), or copy the key file into this data folder"
+        )),
+        _ => Failure::Failed(anyhow!("{error}")),
+    }
+}
+
+/// Looks after keys, writes when secrets were used, and removes what has expired, until told to stop.
+pub async fn tend(access: Access, store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let mut round: u32 = 0;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(TEND) => {}
+        }
+        round = round.wrapping_add(1);
+        match access.admin.tend_keys().await {
+            Ok(true) => report("keys are not known here yet", access.directory.refresh().await),
+            Ok(false) => {}
+            Err(error) => report::<(), _>("signing keys cannot be looked after now", Err(error)),
+        }
+        report("last uses of secrets cannot be written now", access.server.write_uses().await);
+        if round.is_multiple_of(PRUNE_EVERY) {
+            let now = clock.now();
+            report("what has expired cannot be removed now", store.prune_expired(now).await);
+            report("old uses of secrets cannot be removed now", store.prune_secret_uses(now.minus(USES_KEPT)).await);
+        }
+    }
+    report("last uses of secrets are not written", access.server.write_uses().await);
+}
+
+fn report<T, E: std::fmt::Display>(what: &str, done: Result<T, E>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "{what}");
+    }
+}
