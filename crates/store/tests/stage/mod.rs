@@ -73,6 +73,7 @@ impl Stage {
             writer: store.clone(),
             log: store.clone(),
             jobs: store.clone(),
+            auth: store.clone(),
             gate,
             claimed,
         };

@@ -10,6 +10,7 @@
 //! }
 //! ```
 
+pub mod authorization;
 pub mod batches;
 pub mod compaction;
 mod gates;
@@ -27,6 +28,7 @@ use haat_catalog::write::{
     BatchOutcome, BatchRequest, Command, IdempotencyKey, Precondition, Receipt, WriteError, WriteRequest,
 };
 use haat_catalog::{Change, ChangePage, Draft, Product, ProductId, Seq, Sku, Timestamp};
+use haat_oauth::ports::AuthStore;
 use serde_json::{Value, json};
 
 pub use gates::{Gate, Queue};
@@ -87,6 +89,17 @@ macro_rules! store_conformance {
                 a_dry_run_moves_its_job_too, a_batch_of_an_unknown_job_writes_nothing,
                 unfinished_jobs_are_given_oldest_first, finished_jobs_are_forgotten,
             ]
+            authorization [
+                clients_come_back_as_they_were_written, an_id_is_one_client_s, ids_of_clients_are_compared_byte_by_byte,
+                a_client_is_written_over_the_version_it_was_made_from, a_removed_client_is_gone,
+                of_concurrent_changes_of_a_client_exactly_one_is_made, a_change_is_counted_with_its_own_kind,
+                what_changes_nothing_is_not_counted, a_change_and_its_count_are_seen_together,
+                the_latest_use_of_a_secret_is_kept, old_uses_of_secrets_are_forgotten,
+                keys_are_given_in_the_order_in_which_they_sign, a_key_is_added_after_the_newest_alone,
+                of_keys_added_at_the_same_time_exactly_one_is, a_token_is_revoked_once,
+                concurrent_revocations_leave_no_gap, of_many_uses_at_once_exactly_one_is_the_first,
+                what_has_ended_is_forgotten,
+            ]
         );
     };
     (@modules $stage:path; $($module:ident [$($promise:ident),* $(,)?])*) => {
@@ -115,6 +128,8 @@ pub struct Subject {
     pub log: Arc<dyn ChangeLog>,
     /// Its import jobs.
     pub jobs: Arc<dyn ImportJobs>,
+    /// Its clients, signing keys and revocations.
+    pub auth: Arc<dyn AuthStore>,
     /// Stands between the last statement of every writing transaction and its commit.
     pub gate: Gate,
     /// Stands between a request's claim on its idempotency key and its effect.
