@@ -306,3 +306,46 @@ impl RevocationRow {
         Ok(Revocation { jti, expires_at: Timestamp::from_millis(self.expires_at) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: &str) -> ClientRow {
+        let at = "2026-01-02T03:04:05Z";
+        let document = serde_json::json!({
+            "id": id, "name": "n", "scopes": ["imports"], "grants": [], "auth_method": "client_secret_post",
+            "keys": null, "secrets": [], "token_lifetime": null, "audiences": [], "dpop_bound": false,
+            "policy": null, "enabled": true, "created_at": at, "updated_at": at, "version": 3,
+        });
+        ClientRow { id: id.into(), version: 3, document: document.to_string().into_bytes() }
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_does_not_hide_the_others() {
+        let cut = |row: ClientRow| ClientRow { document: row.document[1..].to_vec(), ..row };
+        let rows = vec![
+            row("first"),
+            cut(row("cut short")),
+            ClientRow { id: b"\xff".to_vec(), ..row("of another id") },
+            ClientRow { version: 2, ..row("of another version") },
+            row("last"),
+        ];
+        assert_eq!(readable(rows).iter().map(|client| &*client.id).collect::<Vec<_>>(), ["first", "last"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_before_the_database_sees_it() {
+        let client = row("a").client().unwrap();
+        let of = |id: &str| NewClient::of(&Client { id: id.into(), ..client.clone() });
+        assert!(of(&"ü".repeat(127)).is_ok());
+        assert!(of(&"ü".repeat(128)).is_err());
+    }
+
+    #[test]
+    fn only_a_taken_key_is_an_answer() {
+        assert!(was_free(Ok(())).unwrap());
+        assert!(!was_free(Err(Fault::Duplicate(String::new()))).unwrap());
+        assert!(was_free(Err(Fault::Refused(String::new()))).is_err());
+    }
+}

@@ -8,36 +8,18 @@ mod stage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use haat_catalog::ports::ChangeLog;
 use haat_catalog::{ProductId, Seq};
-use haat_store::StoreOptions;
 use haat_testkit::clock::test_id;
 use haat_testkit::conformance::{Subject, batch, create, delete, draft, patch};
-use haat_testkit::servers::MariaDb;
-use rand::RngExt;
 use serde_json::json;
-use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{AssertSqlSafe, Executor, MySqlPool};
-use stage::{Stage, mysql_options, past_the_store};
+use stage::slow::{dawdle, reckless_pool, slow_stage};
 use tokio::task::JoinSet;
 
 const WRITERS: u64 = 16;
 const ROUNDS: u64 = 12;
-
-/// Up to 20 ms: long enough for other transactions to overtake.
-async fn dawdle() {
-    let pause = rand::rng().random_range(0..20_000);
-    tokio::time::sleep(Duration::from_micros(pause)).await;
-}
-
-async fn slow_stage() -> Stage {
-    let database = MariaDb::shared().create_database();
-    let options = StoreOptions::MySql(haat_store::MySqlOptions { max_connections: 24, ..mysql_options(&database) });
-    let stage = Stage::over(options, Some(Arc::new(|| Box::pin(dawdle())))).await;
-    Stage { database: Some(database), ..stage }
-}
 
 /// What a follower saw: each place with the product it was about, in the order in which they came.
 #[derive(Default)]
@@ -110,12 +92,6 @@ async fn a_follower_sees_every_change_once_while_sixteen_writers_commit_out_of_o
     }
 }
 
-/// A pool of its own for a writer that ignores the safeguard.
-async fn reckless_pool(stage: &Stage) -> MySqlPool {
-    let options = past_the_store(stage.database.as_ref().unwrap());
-    MySqlPoolOptions::new().max_connections(WRITERS as u32).connect_with(options).await.unwrap()
-}
-
 /// Takes its place in the log in a transaction of its own, then writes and commits the row: what an auto-increment
 /// column, a sequence or a counter taken first would do.
 async fn write_recklessly(pool: &MySqlPool, id: ProductId) {
@@ -134,7 +110,7 @@ async fn write_recklessly(pool: &MySqlPool, id: ProductId) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_follower_loses_changes_when_the_place_is_taken_outside_the_transaction() {
     let stage = slow_stage().await;
-    let pool = reckless_pool(&stage).await;
+    let pool = reckless_pool(&stage, WRITERS).await;
     let done = Arc::new(AtomicBool::new(false));
     let follower = tokio::spawn({
         let (log, done) = (stage.subject.log.clone(), done.clone());

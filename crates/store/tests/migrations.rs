@@ -3,24 +3,27 @@
 
 mod stage;
 
+use haat_oauth::ports::Revocation;
 use haat_store::{StoreOptions, open};
-use haat_testkit::conformance::{create, draft};
+use haat_testkit::conformance::{after_noon, create, draft};
 use haat_testkit::servers::MariaDb;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, Executor, SqliteConnection};
-use stage::{mysql_options, sqlite_options};
+use sqlx::{Connection, Executor, SqliteConnection, query_scalar};
+use stage::{Stage, mysql_options, sqlite_options};
 use tokio::task::JoinSet;
+
+const ALL: [&str; 2] = ["0001_catalogue", "0002_authorization"];
 
 async fn replicas_may_start_together(options: StoreOptions) {
     let store = open(&options).await.unwrap();
-    assert_eq!(store.pending_migrations().await.unwrap(), ["0001_catalogue"]);
+    assert_eq!(store.pending_migrations().await.unwrap(), ALL);
     let mut replicas = JoinSet::new();
     for _ in 0..8 {
         let options = options.clone();
         replicas.spawn(async move { open(&options).await.unwrap().migrate().await.unwrap() });
     }
     let applied: Vec<String> = replicas.join_all().await.concat();
-    assert_eq!(applied, ["0001_catalogue"], "one applied it, the others waited");
+    assert_eq!(applied, ALL, "one applied it, the others waited");
     assert!(store.pending_migrations().await.unwrap().is_empty());
     assert!(store.migrate().await.unwrap().is_empty());
     store.write(create(draft("A", "a"), 1)).await.unwrap();
@@ -68,12 +71,68 @@ async fn a_migration_that_ended_half_way_is_repeated() {
     store.migrate().await.unwrap();
     store.write(create(draft("A", "a"), 1)).await.unwrap();
     // As the server leaves it when it ends between the first table and the last.
-    database
-        .execute("UPDATE _sqlx_migrations SET success = FALSE; DROP TABLE import_jobs; DROP TABLE idempotency_keys");
-    assert_eq!(store.pending_migrations().await.unwrap(), ["0001_catalogue"]);
-    assert_eq!(store.migrate().await.unwrap(), ["0001_catalogue"]);
+    database.execute(
+        "UPDATE _sqlx_migrations SET success = FALSE; DROP TABLE import_jobs; DROP TABLE idempotency_keys;
+         DROP TABLE used_once; DROP TABLE signing_keys; DELETE FROM auth_revisions",
+    );
+    assert_eq!(store.pending_migrations().await.unwrap(), ALL);
+    assert_eq!(store.migrate().await.unwrap(), ALL);
+    assert!(store.keys().await.unwrap().is_empty());
+    store.revoke(a_revocation()).await.unwrap();
     assert!(store.unfinished_jobs("anybody").await.unwrap().is_empty());
     assert_eq!(store.count().await.unwrap(), 1, "what was there has stayed");
+}
+
+fn a_revocation() -> Revocation {
+    Revocation { jti: uuid::Uuid::from_u128(1), expires_at: after_noon(9) }
+}
+
+/// What takes a database back to a migration, as the version that had no later one left it.
+const BACK_TO_0001: &str = "DROP TABLE auth_revisions; DROP TABLE clients; DROP TABLE secret_uses; \
+    DROP TABLE signing_keys; DROP TABLE revoked_tokens; DROP TABLE used_once; \
+    DELETE FROM _sqlx_migrations WHERE version = 2";
+
+/// While the version before still runs on it: nothing that it knows changes under it.
+async fn a_database_of_the_version_before_is_migrated(stage: Stage, before: Vec<String>, now: Vec<String>) {
+    assert_eq!(before, now, "the tables that were there are as they were");
+    let store = &stage.store;
+    assert_eq!(stage.product("A").await.unwrap().name, "a");
+    assert_eq!(stage.changes().await.len(), 1);
+    store.write(create(draft("B", "b"), 2)).await.unwrap();
+    store.revoke(a_revocation()).await.unwrap();
+    assert_eq!(store.revoked_since(0).await.unwrap(), [a_revocation()]);
+}
+
+#[tokio::test]
+async fn a_database_of_the_version_before_is_migrated_on_mysql() {
+    let stage = stage::mysql().await;
+    let database = stage.database.as_ref().unwrap();
+    let tables = || {
+        let known = ["products", "change_log", "change_seq", "change_log_state", "change_followers", "import_jobs"];
+        known.map(|table| database.execute(&format!("SHOW CREATE TABLE {table}"))).to_vec()
+    };
+    stage.store.write(create(draft("A", "a"), 1)).await.unwrap();
+    database.execute(BACK_TO_0001);
+    let before = tables();
+    assert_eq!(stage.store.migrate().await.unwrap(), ALL[1..]);
+    let now = tables();
+    a_database_of_the_version_before_is_migrated(stage, before, now).await;
+}
+
+#[tokio::test]
+async fn a_database_of_the_version_before_is_migrated_on_sqlite() {
+    let stage = stage::sqlite().await;
+    let StoreOptions::Sqlite(options) = &stage.options else { unreachable!() };
+    let mut conn = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&options.path)).await.unwrap();
+    let schema =
+        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND rowid IN (SELECT n FROM known) ORDER BY rowid";
+    stage.store.write(create(draft("A", "a"), 1)).await.unwrap();
+    conn.execute(BACK_TO_0001).await.unwrap();
+    conn.execute("CREATE TEMP TABLE known AS SELECT rowid AS n FROM sqlite_master").await.unwrap();
+    let before = query_scalar(schema).fetch_all(&mut conn).await.unwrap();
+    assert_eq!(stage.store.migrate().await.unwrap(), ALL[1..]);
+    let now = query_scalar(schema).fetch_all(&mut conn).await.unwrap();
+    a_database_of_the_version_before_is_migrated(stage, before, now).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use haat_catalog::ports::StoreError;
 use haat_catalog::write::{Effect, WriteError, WriteRequest};
 use haat_store::{MySqlOptions, StoreOptions, open};
-use haat_testkit::conformance::{create, draft, key, put};
+use haat_testkit::conformance::{after_noon, create, draft, key, put};
 use haat_testkit::servers::MariaDb;
 use stage::proxy::Proxy;
 use stage::{Stage, mysql_options};
@@ -174,6 +174,23 @@ async fn a_claim_whose_answer_was_lost_is_given_up() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!((receipt.effect, receipt.replayed), (Effect::Created, false));
+}
+
+/// Nobody knows whether it was committed, so it is not done again: that would take what it did itself for another's doing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_have_been_committed_is_not_tried_again() {
+    let (proxy, stage) = behind_a_proxy(MySqlOptions::default()).await;
+    stage.gate.close();
+    let first_use = tokio::spawn({
+        let auth = stage.subject.auth.clone();
+        async move { auth.first_use([1; 32], after_noon(9)).await }
+    });
+    stage.gate.someone_waits().await;
+    proxy.hang_up_on_answers();
+    stage.gate.open();
+    let error = first_use.await.unwrap().unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    assert!(!stage.auth.first_use([1; 32], after_noon(9)).await.unwrap(), "it was committed");
 }
 
 #[tokio::test]

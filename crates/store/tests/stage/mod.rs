@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test program uses its own part")]
 
 pub mod proxy;
+pub mod slow;
 
 use std::ops::Deref;
 use std::path::PathBuf;
