@@ -168,7 +168,7 @@ pub async fn a_client_is_written_over_the_version_it_was_made_from(s: &Subject) 
         let error = s.auth.put_client(&stale).await.unwrap_err();
         assert!(matches!(error, PutClientError::Changed), "{error}");
     }
-    assert_eq!(s.auth.clients().await.unwrap(), [second.clone()]);
+    assert_eq!(s.auth.clients().await.unwrap(), std::slice::from_ref(&second));
     assert!(s.auth.remove_client("a").await.unwrap());
     let error = s.auth.put_client(&next(&second, "gone")).await.unwrap_err();
     assert!(matches!(error, PutClientError::Changed), "{error}");
