@@ -72,6 +72,11 @@ pub struct Claims {
 }
 
 impl Claims {
+    /// When it was issued.
+    pub fn issued_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.iat.saturating_mul(1_000))
+    }
+
     /// When it ends.
     pub fn expires_at(&self) -> Timestamp {
         Timestamp::from_millis(self.exp.saturating_mul(1_000))
@@ -90,9 +95,13 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// The parts of a token, if it is one.
+    /// The parts of a token, if it is one: header and payload are JSON objects (RFC 7515 §4, RFC 7519 §7.2), where a list
+    /// would do for reading them.
     pub fn of(token: &'a str) -> Option<Self> {
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
+        let decode = |part: &str| {
+            let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
+            bytes.trim_ascii_start().starts_with(b"{").then_some(bytes)
+        };
         let (message, signature) = token.rsplit_once('.')?;
         let (header, payload) = message.split_once('.')?;
         Some(Self { message, header: decode(header)?, payload: decode(payload)?, signature })

@@ -44,8 +44,14 @@ pub struct Verified {
 #[derive(Debug, Clone)]
 struct Remembered {
     verified: Arc<Verified>,
-    /// Of a token of this server.
-    jti: Option<Uuid>,
+    own: Option<Own>,
+}
+
+/// What else is known of a token of this server.
+#[derive(Debug, Clone, Copy)]
+struct Own {
+    jti: Uuid,
+    issued_at: Timestamp,
 }
 
 /// The token is not good: malformed, not from here, changed, ended, revoked, or for somebody else.
@@ -104,6 +110,7 @@ impl Verifier {
         let own = own::claims(&self.directory.known(), &self.issuer, token, now);
         let found = match own {
             Some(claims) if claims.aud.contains(&self.audience) => Remembered {
+                own: Some(Own { jti: claims.jti, issued_at: claims.issued_at() }),
                 verified: Arc::new(Verified {
                     client: Arc::clone(&claims.client_id),
                     scopes: Scopes::known_in(&claims.scope),
@@ -111,12 +118,11 @@ impl Verifier {
                     bound_to: claims.cnf.map(|cnf| cnf.jkt.into()),
                     policy: None,
                 }),
-                jti: Some(claims.jti),
             },
             Some(_) => return Err(BadToken),
             None => {
                 let verified = foreign::verify(&self.foreign, &self.remote, token, now).await.ok_or(BadToken)?;
-                Remembered { verified: Arc::new(verified), jti: None }
+                Remembered { verified: Arc::new(verified), own: None }
             }
         };
         let verified = self.still(found.clone()).ok_or(BadToken)?;
@@ -129,12 +135,12 @@ impl Verifier {
         if found.verified.expires_at <= self.clock.now() {
             return None;
         }
-        let Some(jti) = found.jti else { return Some(found.verified) };
+        let Some(Own { jti, issued_at }) = found.own else { return Some(found.verified) };
         let known = self.directory.known();
         if known.revoked.contains_key(&jti) {
             return None;
         }
-        let client = known.clients.get(&found.verified.client).filter(|client| client.enabled)?;
+        let client = known.clients.get(&found.verified.client).filter(|client| own::may_have(client, issued_at))?;
         let scopes = found.verified.scopes.and(client.scopes);
         if scopes == found.verified.scopes && client.policy.is_none() {
             return Some(found.verified);

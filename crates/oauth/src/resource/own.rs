@@ -2,6 +2,7 @@
 
 use haat_catalog::Timestamp;
 
+use crate::client::Client;
 use crate::directory::Known;
 use crate::keys::{CLOCK_SKEW, TOKEN_TYPE};
 use crate::token::{Claims, Header, Parts};
@@ -25,8 +26,13 @@ pub(crate) fn claims(known: &Known, issuer: &str, token: &str, now: Timestamp) -
         && begun
         && claims.expires_at() > now
         && !known.revoked.contains_key(&claims.jti)
-        && known.clients.get(&claims.client_id).is_some_and(|client| client.enabled);
+        && known.clients.get(&claims.client_id).is_some_and(|client| may_have(client, claims.issued_at()));
     good.then_some(claims)
+}
+
+/// Whether a client may have tokens that were issued then: those from before it was made are another's, who had its id.
+pub(super) fn may_have(client: &Client, issued_at: Timestamp) -> bool {
+    client.enabled && client.created_at <= issued_at.plus(CLOCK_SKEW)
 }
 
 /// `typ` of an access token, with or without `application/` in front (RFC 9068 §4).
