@@ -14,7 +14,7 @@ use super::form::Form;
 use super::{Asked, AuthorizationServer, answer};
 use crate::audit::{self, Act};
 use crate::client::{Client, Grant};
-use crate::scope::Scopes;
+use crate::scope::{Scopes, UnknownScope};
 use crate::token::{Audience, Claims, Confirmation};
 use crate::vault::random;
 
@@ -121,10 +121,28 @@ impl AuthorizationServer {
 /// What the token may be used for: what is asked for, if the client may, or all that it may.
 fn scopes(client: &Client, asked: Option<&str>) -> Result<Scopes, Refusal> {
     let Some(asked) = asked else { return Ok(client.scopes) };
-    let scopes = Scopes::parse(asked).map_err(|e| Refusal::bad("invalid_scope", e.to_string().replace('"', "'")))?;
+    let scopes = Scopes::parse(asked).map_err(unknown)?;
     if !client.scopes.contains_all(scopes) {
         let allowed = client.scopes;
         return Err(Refusal::bad("invalid_scope", format!("the client may only ask for: {allowed}")));
     }
     Ok(scopes)
+}
+
+/// The longest name of an unknown scope that is repeated; a secret is longer.
+const MAX_NAME: usize = 32;
+
+/// What was sent is repeated only where it may be meant as a scope's name: it may be a secret in the wrong place, and not
+/// every character may stand in a description (RFC 6749 §5.2).
+fn unknown(scope: UnknownScope) -> Refusal {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-' | '.' | '/' | '*');
+    let name = &scope.0;
+    if !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(plain) {
+        return Refusal::bad("invalid_scope", scope.to_string());
+    }
+    let all = Scopes::all();
+    Refusal::bad(
+        "invalid_scope",
+        format!("'scope' must be names of scopes with single spaces between: there are {all}"),
+    )
 }
