@@ -19,7 +19,7 @@ pub enum Act<'a> {
     },
     /// A request for a token, or about one, was refused.
     Refused {
-        /// Who it said to be from; whatever was sent.
+        /// Who it said to be from, if there is such a client.
         client: &'a str,
         /// Why.
         why: &'a str,
@@ -33,9 +33,6 @@ pub enum Act<'a> {
     },
 }
 
-/// The most of a name that was sent by nobody knows whom.
-const MAX_CHARS: usize = 80;
-
 /// Writes an act of a request from `address` into the log.
 pub fn note(act: Act<'_>, address: IpAddr) {
     match act {
@@ -43,7 +40,6 @@ pub fn note(act: Act<'_>, address: IpAddr) {
             tracing::info!(target: "haat::audit", client, %jti, scope, %address, "token issued");
         }
         Act::Refused { client, why } => {
-            let client: String = client.chars().take(MAX_CHARS).collect();
             tracing::warn!(target: "haat::audit", client, why, %address, "client refused");
         }
         Act::Revoked { client, jti } => {

@@ -19,9 +19,9 @@ impl AuthorizationServer {
     /// When there are no credentials, they are not good, or too many that were not came from there.
     pub(super) async fn authenticate(&self, asked: &Asked<'_>, form: &Form<'_>) -> Result<Arc<Client>, Refusal> {
         let credentials = Credentials::of(asked.headers, form)?;
-        let claimed = credentials.id().unwrap_or_default();
-        self.throttle.check(claimed, asked.address).await.map_err(Refusal::too_many_failures)?;
+        let claimed = credentials.claimed();
         let now = self.clock.now();
+        self.throttle.check(&claimed, asked.address, now).await.map_err(Refusal::too_many_failures)?;
         let known = self.directory.known();
         let found = match &credentials {
             Credentials::Secret { id, secret, method } => self.by_secret(&known, id, secret, *method, now),
@@ -30,8 +30,10 @@ impl AuthorizationServer {
         if let Err(refusal) = &found
             && refusal.error == "invalid_client"
         {
-            audit::note(Act::Refused { client: claimed, why: &refusal.description }, asked.address);
-            self.throttle.failed(claimed, asked.address).await;
+            // Only names that are some client's: who mixes them up sends a secret in place of one.
+            let client = if known.clients.contains_key(&*claimed) { &*claimed } else { "unknown" };
+            audit::note(Act::Refused { client, why: &refusal.description }, asked.address);
+            self.throttle.failed(&claimed, asked.address, now).await;
         }
         found
     }

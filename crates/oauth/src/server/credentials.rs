@@ -1,11 +1,14 @@
 //! What a request brings along to prove who its client is (RFC 6749 §2.3), before any of it is believed.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 
+use super::assertion;
 use super::error::Refusal;
 use super::form::Form;
 use crate::client::AuthMethod;
@@ -81,11 +84,11 @@ impl Credentials {
         }
     }
 
-    /// The client that they say to be of; of a statement only if the request names it beside.
-    pub fn id(&self) -> Option<&str> {
+    /// The client that they say to be of; nobody has checked that.
+    pub fn claimed(&self) -> Cow<'_, str> {
         match self {
-            Self::Secret { id, .. } => Some(id),
-            Self::Assertion { id, .. } => id.as_deref(),
+            Self::Secret { id, .. } | Self::Assertion { id: Some(id), .. } => Cow::Borrowed(id),
+            Self::Assertion { id: None, jwt } => Cow::Owned(assertion::subject(jwt).unwrap_or_default()),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use haat_cache::Cache;
+use haat_catalog::Timestamp;
 use moka::sync::Cache as Memory;
 
 /// Over how long failures count.
@@ -18,9 +19,23 @@ const REMEMBERED: u64 = 100_000;
 /// Counts failures. Those whom nobody has seen fail here cost no call of the shared cache.
 pub(super) struct Throttle {
     shared: Option<Arc<dyn Cache>>,
-    failures: Memory<Key, u32>,
+    failures: Memory<Key, Failures>,
     per_client: u32,
     per_address: u32,
+}
+
+/// Failures within the same [`SPAN`].
+#[derive(Clone, Copy)]
+struct Failures {
+    since: Timestamp,
+    count: u32,
+}
+
+impl Failures {
+    /// How long they still count.
+    fn left(self, now: Timestamp) -> Option<Duration> {
+        SPAN.checked_sub(now.since(self.since)).filter(|left| !left.is_zero())
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -57,28 +72,34 @@ impl Throttle {
     ///
     /// # Errors
     /// With how long they may not.
-    pub async fn check(&self, client: &str, address: IpAddr) -> Result<(), Duration> {
+    pub async fn check(&self, client: &str, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
         for (key, most) in self.keys(client, address) {
             let Some(here) = self.failures.get(&key) else { continue };
+            let Some(left) = here.left(now) else { continue };
             let everywhere = match self.cache() {
                 Some(cache) => cache.count(&key.name(), 0, SPAN).await.ok().and_then(|n| u32::try_from(n).ok()),
                 None => None,
             };
-            if here.max(everywhere.unwrap_or(0)) >= most {
-                return Err(SPAN);
+            if here.count.max(everywhere.unwrap_or(0)) >= most {
+                return Err(left);
             }
         }
         Ok(())
     }
 
     /// Takes note of a failure.
-    pub async fn failed(&self, client: &str, address: IpAddr) {
+    pub async fn failed(&self, client: &str, address: IpAddr, now: Timestamp) {
         for (key, _) in self.keys(client, address) {
             if let Some(cache) = self.cache() {
                 // A cache that fails now is no reason not to count here.
                 let _ = cache.count(&key.name(), 1, SPAN).await;
             }
-            self.failures.entry(key).and_upsert_with(|known| known.map_or(1, |entry| entry.into_value() + 1));
+            self.failures.entry(key).and_upsert_with(|known| {
+                match known.map(moka::Entry::into_value).filter(|known| known.left(now).is_some()) {
+                    Some(known) => Failures { count: known.count.saturating_add(1), ..known },
+                    None => Failures { since: now, count: 1 },
+                }
+            });
         }
     }
 
