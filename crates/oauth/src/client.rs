@@ -116,7 +116,7 @@ pub struct Client {
     pub name: String,
     /// The most that a token of it may be used for.
     pub scopes: Scopes,
-    /// How it may get tokens; a server that only asks whether tokens are good needs none.
+    /// How it may get tokens; a resource that only asks whether tokens are good needs none.
     pub grants: Vec<Grant>,
     /// How it proves who it is.
     pub auth_method: AuthMethod,
@@ -126,7 +126,8 @@ pub struct Client {
     pub secrets: Vec<ClientSecret>,
     /// How long its tokens last; the server's setting if `None`.
     pub token_lifetime: Option<Duration>,
-    /// The resources that it may ask tokens for (RFC 8707) besides this server.
+    /// The resources that it may ask tokens for (RFC 8707) besides this server. Of one that gets no tokens: those that it
+    /// is, and whose tokens it may ask about (RFC 7662).
     pub audiences: Vec<String>,
     /// Whether its tokens must be bound to a key of its (RFC 9449).
     pub dpop_bound: bool,
@@ -149,6 +150,11 @@ impl Client {
     /// The secrets that are good at that time.
     pub fn live_secrets(&self, now: Timestamp) -> impl Iterator<Item = &ClientSecret> {
         self.secrets.iter().filter(move |secret| secret.is_live(now))
+    }
+
+    /// The resources that it is, if it is one rather than a client of one.
+    pub fn resources(&self) -> &[String] {
+        if self.grants.is_empty() { &self.audiences } else { &[] }
     }
 
     /// The secret of that hash, if it is good. Every secret is looked at, in constant time.

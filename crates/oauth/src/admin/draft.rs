@@ -58,7 +58,7 @@ pub struct ClientDraft {
     pub keys: Option<KeysDraft>,
     /// How long its tokens last.
     pub token_lifetime: Option<Duration>,
-    /// The resources that it may ask tokens for.
+    /// The resources that it may ask tokens for; of one that gets no tokens, those that it is.
     pub audiences: Vec<String>,
     /// Whether its tokens must be bound to a key.
     pub dpop_bound: bool,

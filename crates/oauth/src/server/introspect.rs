@@ -9,6 +9,7 @@ use super::form::Form;
 use super::{Asked, AuthorizationServer, answer};
 use crate::client::Client;
 use crate::resource::own;
+use crate::scope::Scopes;
 use crate::token::Claims;
 
 impl AuthorizationServer {
@@ -26,9 +27,11 @@ impl AuthorizationServer {
         let Some(claims) = claims.filter(|claims| concerns(claims, &caller)) else {
             return Ok(super::json(StatusCode::OK, &json!({"active": false})));
         };
+        // As the check of tokens has it: no more than the client may by now.
+        let allowed = known.clients.get(&claims.client_id).map_or(Scopes::NONE, |client| client.scopes);
         let mut body = json!({
             "active": true,
-            "scope": claims.scope,
+            "scope": Scopes::known_in(&claims.scope).and(allowed).to_string(),
             "client_id": claims.client_id,
             "token_type": if claims.cnf.is_some() { "DPoP" } else { "Bearer" },
             "exp": claims.exp,
@@ -45,7 +48,7 @@ impl AuthorizationServer {
     }
 }
 
-/// Whether a caller may know of a token: it is its own, or meant for a resource that goes by its id.
+/// Whether a caller may know of a token: it is its own, or the caller is a resource that it is meant for.
 fn concerns(claims: &Claims, caller: &Client) -> bool {
-    claims.client_id == caller.id || claims.aud.contains(&caller.id)
+    claims.client_id == caller.id || caller.resources().iter().any(|resource| claims.aud.contains(resource))
 }
