@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::{Deserialize, Serialize};
@@ -37,7 +40,7 @@ pub enum KeySetError {
     #[error("key {0} has its private part: send only the public one, and replace that key, for others have seen it")]
     Private(usize),
     /// Nothing in it can verify a signature.
-    #[error("has no public key for EdDSA (Ed25519), ES256 (P-256) or RS256 (RSA)")]
+    #[error("has no public key for signatures with EdDSA (Ed25519), ES256 (P-256) or RS256 (RSA, 2048 to 8192 bits)")]
     Useless,
 }
 
@@ -71,22 +74,34 @@ impl KeySet {
     /// names none.
     pub fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Vec<DecodingKey> {
         let fits = |key: &&Jwk| {
-            algorithm_of(key) == Some(algorithm)
-                && kid.is_none_or(|kid| key.common.key_id.as_deref() == Some(kid))
-                && key.common.public_key_use.as_ref().is_none_or(|kind| *kind == PublicKeyUse::Signature)
+            algorithm_of(key) == Some(algorithm) && kid.is_none_or(|kid| key.common.key_id.as_deref() == Some(kid))
         };
         self.keys.iter().filter(fits).filter_map(|key| DecodingKey::from_jwk(key).ok()).collect()
     }
 }
 
-/// What a key can be used for here.
+/// What a key can be used for here; nothing if it is for something else, or its members cannot be a key's.
 fn algorithm_of(key: &Jwk) -> Option<Algorithm> {
-    let by_kind = match &key.algorithm {
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
-        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+    if key.common.public_key_use.as_ref().is_some_and(|kind| *kind != PublicKeyUse::Signature) {
+        return None;
+    }
+    let bytes = |member: &str| URL_SAFE_NO_PAD.decode(member).map_or(0, |bytes| bytes.len());
+    let (by_kind, sound) = match &key.algorithm {
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            (Algorithm::EdDSA, bytes(&key.x) == 32)
+        }
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            (Algorithm::ES256, bytes(&key.x) == 32 && bytes(&key.y) == 32)
+        }
+        // From 2048 bits (RFC 7518 §3.3); some write a zero in front.
+        AlgorithmParameters::RSA(key) => {
+            (Algorithm::RS256, (256..=1_025).contains(&bytes(&key.n)) && (1..=8).contains(&bytes(&key.e)))
+        }
         _ => return None,
     };
+    if !sound {
+        return None;
+    }
     let named = key.common.key_algorithm.map(|named| named.to_string());
     // The name "Ed25519" (RFC 9864) says the same of an Ed25519 key as "EdDSA" does.
     let agrees = |name: &str| {
@@ -104,14 +119,30 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Key sets by their URL. One fetch at a time for each, and at most one in [`PAUSE`].
 pub struct RemoteKeys {
     fetch: Arc<dyn FetchKeys>,
-    sets: std::sync::Mutex<HashMap<Url, Arc<Mutex<Remote>>>>,
+    sets: std::sync::Mutex<HashMap<Url, Arc<Remote>>>,
 }
 
+/// A set that is somewhere else.
 #[derive(Default)]
 struct Remote {
-    set: Option<Arc<KeySet>>,
-    fetched: Option<Instant>,
-    tried: Option<Instant>,
+    fetched: ArcSwapOption<Fetched>,
+    /// When it was last asked for; held while it is.
+    tried: Mutex<Option<Instant>>,
+}
+
+struct Fetched {
+    set: KeySet,
+    at: Instant,
+}
+
+impl Remote {
+    /// The keys that are known to fit, and whether they are known from lately.
+    fn known(&self, kid: Option<&str>, algorithm: Algorithm) -> (Vec<DecodingKey>, bool) {
+        match &*self.fetched.load() {
+            Some(fetched) => (fetched.set.candidates(kid, algorithm), fetched.at.elapsed() < FRESH),
+            None => (Vec::new(), false),
+        }
+    }
 }
 
 impl RemoteKeys {
@@ -127,34 +158,35 @@ impl RemoteKeys {
             let mut sets = self.sets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             Arc::clone(sets.entry(url.clone()).or_default())
         };
-        let mut remote = remote.lock().await;
-        let known = |remote: &Remote| match &remote.set {
-            Some(set) => set.candidates(kid, algorithm),
-            None => Vec::new(),
-        };
-        let found = known(&remote);
-        let now = Instant::now();
-        let fresh = remote.fetched.is_some_and(|at| now - at < FRESH);
-        let paused = remote.tried.is_some_and(|at| now - at < PAUSE);
-        if paused || (fresh && !found.is_empty()) {
+        let (found, fresh) = remote.known(kid, algorithm);
+        if fresh && !found.is_empty() {
             return found;
         }
-        remote.tried = Some(now);
-        let fetched =
-            self.fetch.fetch(url).await.and_then(|text| {
-                KeySet::read(&text).ok_or_else(|| "what it answers is not a JSON Web Key Set".to_owned())
-            });
-        match fetched {
+        // Whoever has a key does not wait while others, who may name any key they like, make this server look for theirs.
+        let mut tried = match remote.tried.try_lock() {
+            Ok(tried) => tried,
+            Err(_) if !found.is_empty() => return found,
+            Err(_) => remote.tried.lock().await,
+        };
+        if tried.is_some_and(|at| at.elapsed() < PAUSE) {
+            return remote.known(kid, algorithm).0;
+        }
+        *tried = Some(Instant::now());
+        match self.read(url).await {
             Ok(set) => {
-                remote.set = Some(Arc::new(set));
-                remote.fetched = Some(now);
-                known(&remote)
+                remote.fetched.store(Some(Arc::new(Fetched { set, at: Instant::now() })));
+                remote.known(kid, algorithm).0
             }
             Err(error) => {
                 tracing::warn!(%url, error, "a key set cannot be fetched");
                 found
             }
         }
+    }
+
+    async fn read(&self, url: &Url) -> Result<KeySet, String> {
+        let text = self.fetch.fetch(url).await?;
+        KeySet::read(&text).ok_or_else(|| "what it answers is not a JSON Web Key Set".to_owned())
     }
 }
 
@@ -217,6 +249,23 @@ mod tests {
                 n => Ok(json!({"keys": [ed(&format!("key-{n}"))]}).to_string().into()),
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_known_key_does_not_wait_while_an_unknown_one_is_looked_for() {
+        let keys = RemoteKeys::new(Arc::new(Source(AtomicUsize::new(0))));
+        let url: Url = "https://client.example/jwks".parse().unwrap();
+        let find = async |kid| keys.candidates(&url, Some(kid), Algorithm::EdDSA).await.len();
+        assert_eq!(find("key-0").await, 1);
+        tokio::time::advance(PAUSE).await;
+        let known = async {
+            tokio::task::yield_now().await;
+            let begun = Instant::now();
+            assert_eq!(find("key-0").await, 1);
+            begun.elapsed()
+        };
+        let (unknown, waited) = tokio::join!(find("key-1"), known);
+        assert_eq!((unknown, waited), (1, Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
