@@ -1,0 +1,157 @@
+//! No secret and no token is in any log, whatever is sent where.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use haat_oauth::dpop::DPOP;
+use http::header::AUTHORIZATION;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, Registry, fmt};
+
+use crate::request::{Answer, Request};
+use crate::stage::Stage;
+use crate::table::Part;
+
+/// All that was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// From now on every line of this process, at every level, as text and as JSON.
+    fn capture() -> Self {
+        let log = Self::default();
+        let (plain, json) = (log.clone(), log.clone());
+        let plain = fmt::layer().with_ansi(false).with_writer(move || plain.clone()).with_filter(LevelFilter::TRACE);
+        let json = fmt::layer().json().with_writer(move || json.clone()).with_filter(LevelFilter::TRACE);
+        Registry::default().with(plain).with(json).try_init().expect("no other test captures the log");
+        log
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+/// What must not be found. Shorter texts may be found by chance, and are no secrets.
+#[derive(Default)]
+struct Secrets(HashSet<String>);
+
+impl Secrets {
+    const SHORTEST: usize = 16;
+
+    fn add(&mut self, text: &str) {
+        if text.len() >= Self::SHORTEST {
+            self.0.insert(text.to_owned());
+        }
+        // A part of a token is as bad as all of it: the claims tell, the signature lets others use it.
+        if text.contains('.') {
+            text.split('.').skip(1).filter(|part| part.len() >= Self::SHORTEST).for_each(|part| {
+                self.0.insert(part.to_owned());
+            });
+        }
+    }
+
+    fn add_bytes(&mut self, bytes: &[u8]) {
+        self.add(&URL_SAFE_NO_PAD.encode(bytes));
+        self.add(&STANDARD.encode(bytes));
+        self.add(&bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        self.add(&format!("{bytes:?}"));
+    }
+
+    fn add_request(&mut self, request: &Request) {
+        for name in [AUTHORIZATION, DPOP] {
+            for value in request.headers.get_all(name) {
+                let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                let credentials = text.split_once(' ').map_or(&*text, |(_, credentials)| credentials);
+                self.add(credentials);
+                let pair = STANDARD.decode(credentials).unwrap_or_default();
+                String::from_utf8_lossy(&pair).split(':').skip(1).for_each(|secret| self.add(secret));
+            }
+        }
+        for (name, value) in form_urlencoded::parse(&request.body) {
+            if ["client_secret", "client_assertion", "token"].contains(&&*name) {
+                self.add(&value);
+            }
+        }
+    }
+
+    fn add_answer(&mut self, answer: &Answer) {
+        self.add(answer.json["access_token"].as_str().unwrap_or_default());
+    }
+}
+
+#[tokio::test]
+async fn no_secret_and_no_token_is_in_any_log() {
+    let log = Log::capture();
+    tracing::trace!("every level is captured");
+    let mut secrets = Secrets::default();
+    for part in Part::ALL {
+        let stage = Stage::new().await;
+        for row in part.rows(&stage).await {
+            secrets.add_request(&row.request);
+            secrets.add_answer(&stage.send(&row.request).await);
+        }
+        use_tokens(&stage, &mut secrets).await;
+        administrate(&stage, &mut secrets).await;
+    }
+    let log = log.text();
+    for line in
+        ["token issued", "client refused", "token revoked", "client created", "client secret rotated", "every level"]
+    {
+        assert!(log.contains(line), "'{line}' is not in the log: it was not captured");
+    }
+    assert!(secrets.0.len() > 400, "{} secrets were used", secrets.0.len());
+    for secret in &secrets.0 {
+        if let Some(at) = log.find(&**secret) {
+            let line = log[..at].rfind('\n').map_or(0, |at| at + 1);
+            let end = log[at..].find('\n').map_or(log.len(), |end| at + end);
+            panic!("'{secret}' is in the log: {}", &log[line..end]);
+        }
+    }
+}
+
+/// The side of those who check tokens.
+async fn use_tokens(stage: &Stage, secrets: &mut Secrets) {
+    let token = stage.issue(&stage.asked_by("basic")).await;
+    let tampered = crate::jwt::tampered(&token, 1, "scope", "operate");
+    for token in [&*token, &tampered, stage.secret("basic")] {
+        secrets.add(token);
+        let _ = stage.replica.verifier.verify(token).await;
+    }
+    let revoke = Request::revoke(&token).basic("basic", stage.secret("basic"));
+    assert_eq!(stage.send(&revoke).await.status, 200);
+    stage.replica.server.write_uses().await.unwrap();
+}
+
+/// What is made, kept and rotated.
+async fn administrate(stage: &Stage, secrets: &mut Secrets) {
+    secrets.add(&stage.master.to_text());
+    stage.secrets.values().for_each(|secret| secrets.add(secret));
+    let rotated = stage.admin.rotate("basic", None, "test").await.unwrap();
+    secrets.add(&rotated.secret.unwrap());
+    rotated.client.secrets.iter().for_each(|secret| secrets.add_bytes(&secret.hash));
+    stage.admin.rotate_keys("test").await.unwrap();
+    for key in stage.store.keys().await.unwrap() {
+        secrets.add_bytes(&key.sealed);
+        secrets.add_bytes(&stage.vault.open(&key.kid, &key.sealed).unwrap());
+    }
+    stage.replica.directory.refresh().await.unwrap();
+    stage.store.close().await;
+    assert!(stage.replica.directory.refresh().await.is_err());
+}

@@ -1,0 +1,18 @@
+//! What the authorization server answers and what the check of tokens accepts, over a real store: tables of requests and
+//! tokens with the sections that they are about, and the promises that no single request shows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod any_bytes;
+mod clients;
+mod fetch;
+mod jwt;
+mod log;
+mod outages;
+mod registration;
+mod request;
+mod resource;
+mod rotation;
+mod same_path;
+mod stage;
+mod table;
+mod throttle;
