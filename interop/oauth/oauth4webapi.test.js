@@ -164,3 +164,12 @@ test('a refusal is an OAuth error with a challenge', async () => {
         return true;
     });
 });
+
+// To be done in Haat: RFC 9864 makes EdDSA an older name. It is no failure of the run until then.
+test('Ed25519 by the name of RFC 9864', { todo: 'Haat takes Ed25519 by the name EdDSA only' }, async () => {
+    const { key } = haat.clients.ed;
+    const itself = oauth.PrivateKeyJwt({ key: key.privateKey, kid: key.jwk.kid });
+    const answer = await oauth.clientCredentialsGrantRequest(server, client('ed'), itself, {}, http);
+    await oauth.processClientCredentialsResponse(server, client('ed'), answer);
+    await token('bound', {}, { DPoP: oauth.DPoP(client('bound'), await oauth.generateKeyPair('Ed25519')) });
+});
