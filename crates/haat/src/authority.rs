@@ -56,7 +56,8 @@ impl Authority {
         };
         let vault = Arc::new(Vault::new(&master).map_err(|e| anyhow!("the encryption key cannot be used: {e}"))?);
         let given = config.limits.policies.iter().filter(|policy| policy.assigned);
-        let rules = Rules { keys: config.auth.key_times(), policies: given.map(|policy| policy.name.clone()).collect() };
+        let rules =
+            Rules { keys: config.auth.key_times(), policies: given.map(|policy| policy.name.clone()).collect() };
         let store: Arc<dyn AuthStore> = store.clone();
         let clock = world.clock.clone();
         let admin = Admin::new(store.clone(), vault.clone(), clock.clone(), rules);
@@ -92,7 +93,7 @@ impl Authority {
         })?;
         let issuer = auth.issuer.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port()));
         let audience = auth.audience.clone().unwrap_or_else(|| issuer.clone());
-        let fetch: Arc<dyn FetchKeys> = Arc::new(Fetcher::new().map_err(Failure::Failed)?);
+        let fetch: Arc<dyn FetchKeys> = Arc::new(Fetcher::default());
         let proofs = Arc::new(Proofs::new(cache.clone()));
         let options = ServerOptions {
             issuer: issuer.clone(),
@@ -102,7 +103,8 @@ impl Authority {
             failures_per_client: auth.failures_per_client,
             failures_per_address: auth.failures_per_address,
         };
-        let parts = Parts { store, directory: directory.clone(), vault, fetch: fetch.clone(), cache, clock: clock.clone() };
+        let parts =
+            Parts { store, directory: directory.clone(), vault, fetch: fetch.clone(), cache, clock: clock.clone() };
         let server = AuthorizationServer::new(options, parts, proofs.clone());
         let verifier = Arc::new(Verifier::new(issuer, audience, directory.clone(), clock, auth.foreign(), fetch));
         Ok(Access { server, verifier, proofs, admin, directory })

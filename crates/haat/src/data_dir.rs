@@ -80,6 +80,11 @@ impl DataDir {
         }
     }
 
+    /// Whether there is an encryption key.
+    pub fn has_encryption_key(&self) -> bool {
+        self.0.join("encryption.key").exists()
+    }
+
     /// Whole or not at all: a key that was cut off would be taken for another one.
     fn make_encryption_key(&self, path: &Path) -> anyhow::Result<MasterKey> {
         let cannot = || format!("cannot write {}", path.display());

@@ -137,8 +137,11 @@ fn invalid_token(scheme: &Scheme, error: &BadToken) -> Problem {
 fn bad_proof(error: ProofError) -> Problem {
     let challenge =
         format!("DPoP error=\"invalid_dpop_proof\", error_description=\"{error}\", algs=\"{}\"", algorithms());
-    Problem::new(Code::InvalidToken, format!("The {DPOP} header does not prove that the token is the caller's: {error}."))
-        .with_header(header::WWW_AUTHENTICATE, &challenge)
+    Problem::new(
+        Code::InvalidToken,
+        format!("The {DPOP} header does not prove that the token is the caller's: {error}."),
+    )
+    .with_header(header::WWW_AUTHENTICATE, &challenge)
 }
 
 fn invalid_request(what: &str) -> Problem {

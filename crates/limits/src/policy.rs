@@ -81,7 +81,7 @@ pub struct Policy {
     pub quota: Quota,
     /// Whose requests count together.
     pub per: Per,
-    /// For which routes; empty for all that are limited.
+    /// For which routes; empty for all that are limited, but for [`Group::Token`].
     pub groups: Vec<Group>,
     /// What a request costs where it is not 1.
     pub costs: BTreeMap<Group, u64>,
@@ -149,9 +149,10 @@ impl Policy {
         }
     }
 
-    /// Whether it is for these routes.
+    /// Whether it is for these routes. A policy that names none leaves the OAuth endpoints out: they have a limit of their own,
+    /// and who asks for a token has not used any of what the token is for.
     pub fn covers(&self, group: Group) -> bool {
-        self.groups.is_empty() || self.groups.contains(&group)
+        self.groups.contains(&group) || self.groups.is_empty() && group != Group::Token
     }
 
     /// What a request of these routes costs.
@@ -177,6 +178,7 @@ mod tests {
             groups: vec![],
             costs: BTreeMap::new(),
             dry_run: false,
+            assigned: false,
         }
     }
 

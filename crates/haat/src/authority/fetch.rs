@@ -1,11 +1,12 @@
 //! Fetches the key sets of clients and of other issuers.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use haat_oauth::ports::FetchKeys;
+use reqwest::Client;
 use reqwest::redirect::Policy;
 use url::{Host, Url};
 
@@ -14,17 +15,19 @@ const TIME: Duration = Duration::from_secs(5);
 /// The most bytes of one.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// A client for key sets: no redirects, no proxies' cookies, nothing large.
-pub struct Fetcher(reqwest::Client);
+/// Fetches key sets: no redirects, nothing large. The client is made when it is first needed: to read the certificates of
+/// the usual authorities takes longer than all the rest of a start.
+#[derive(Default)]
+pub struct Fetcher(OnceLock<Client>);
 
 impl Fetcher {
-    /// One that trusts the usual authorities.
-    ///
-    /// # Errors
-    /// When there are none.
-    pub fn new() -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder().timeout(TIME).redirect(Policy::none()).user_agent("haat");
-        Ok(Self(client.build().context("no client for key sets")?))
+    fn client(&self) -> Result<&Client, String> {
+        if let Some(client) = self.0.get() {
+            return Ok(client);
+        }
+        let client = Client::builder().timeout(TIME).redirect(Policy::none()).user_agent("haat").build();
+        let client = client.map_err(|e| format!("there can be no client for key sets: {e}"))?;
+        Ok(self.0.get_or_init(|| client))
     }
 }
 
@@ -41,7 +44,7 @@ impl FetchKeys for Fetcher {
         if url.scheme() != "https" && !here {
             return Err("keys are fetched over https only".into());
         }
-        let answer = self.0.get(url.clone()).header("accept", "application/jwk-set+json, application/json");
+        let answer = self.client()?.get(url.clone()).header("accept", "application/jwk-set+json, application/json");
         let mut answer = answer.send().await.map_err(|e| e.without_url().to_string())?;
         if !answer.status().is_success() {
             return Err(format!("it answers with {}", answer.status()));

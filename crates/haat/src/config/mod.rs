@@ -5,8 +5,8 @@
 //! (file and line, or variable) and the nearest known name. The usual crates for layered configuration stop at the first
 //! mistake and lose the line, which is why the layering is done here.
 
-mod layers;
 mod auth;
+mod layers;
 mod limits;
 mod problem;
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use haat_catalog::invalid::nearest;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::limits::Limits;
 use super::auth::Auth;
+use super::limits::Limits;
 use super::sections::{Cache, Config, Database, Http, Imports, Index, Log, Redis, Retention};
 
 /// Variables that other tools set and that Haat understands, with the setting they stand for.

@@ -2,6 +2,7 @@
 //!
 //! It changes nothing: no folder or database is made, no table is brought up to date. It works beside a running server.
 
+mod access;
 mod database;
 mod index;
 pub mod machine;
@@ -88,6 +89,7 @@ pub async fn examine(loaded: &Loaded, world: &World) -> Vec<Finding> {
     let (found, store) = database::examine(config, world).await;
     findings.extend(found);
     if let Some(store) = store {
+        findings.push(access::examine(config, &data, &store, world).await);
         findings.push(index::examine(&data, &store).await);
         store.close().await;
     }

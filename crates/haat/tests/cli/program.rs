@@ -101,9 +101,10 @@ impl Desk {
             lines: BufReader::new(child.stdout.take().unwrap()).lines(),
             child,
             url: String::new(),
+            said: String::new(),
             log: self.path("server.log"),
         };
-        let line = server.line_with("http://").await;
+        let line = server.line_with("listen").await;
         let start = line.find("http://").unwrap();
         server.url = line[start..].split(['"', ' ']).next().unwrap().to_owned();
         server
@@ -123,6 +124,8 @@ pub struct Server {
     lines: Lines<BufReader<ChildStdout>>,
     log: PathBuf,
     pub url: String,
+    /// What it has said on standard output, as far as it was read.
+    pub said: String,
 }
 
 impl Server {
@@ -130,6 +133,7 @@ impl Server {
     pub async fn line_with(&mut self, part: &str) -> String {
         let found = timeout(SOON, async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
+                self.said.push_str(&format!("{line}\n"));
                 if line.contains(part) {
                     return Some(line);
                 }

@@ -25,9 +25,10 @@ async fn the_demo_fills_an_empty_catalogue_and_leaves_a_full_one_alone() {
 }
 
 #[tokio::test]
-async fn a_token_opens_writing_and_reading_needs_none() {
-    let desk = Desk::new().with("HAAT_AUTH__WRITE_TOKEN", "0123456789abcdef0123");
+async fn the_first_client_is_told_once_and_opens_writing_and_reading_needs_none() {
+    let desk = Desk::new();
     let server = desk.serve_ready(&["--bind", "0.0.0.0"]).await;
+    let secret = server.said.split_once("client_secret  ").unwrap().1.split_whitespace().next().unwrap().to_owned();
     let url = server.url.replace("0.0.0.0", "127.0.0.1");
     let client = reqwest::Client::new();
     let put = || {
@@ -36,10 +37,17 @@ async fn a_token_opens_writing_and_reading_needs_none() {
             .json(&json!({"sku": "A", "name": "Apple", "price": {"amount": 1, "currency": "EUR"}}))
     };
     assert_eq!(put().send().await.unwrap().status(), 401);
-    assert_eq!(put().bearer_auth("0123456789abcdef0124").send().await.unwrap().status(), 401);
-    assert_eq!(put().bearer_auth("0123456789abcdef0123").send().await.unwrap().status(), 201);
+    let asked = client.post(format!("{url}/oauth/token")).basic_auth("administrator", Some(&secret));
+    let asked = asked.header("content-type", "application/x-www-form-urlencoded").body("grant_type=client_credentials");
+    let token: serde_json::Value = serde_json::from_slice(&asked.send().await.unwrap().bytes().await.unwrap()).unwrap();
+    let token = token["access_token"].as_str().unwrap();
+    assert_eq!(put().bearer_auth("another").send().await.unwrap().status(), 401);
+    assert_eq!(put().bearer_auth(token).send().await.unwrap().status(), 201);
     assert_eq!(client.get(format!("{url}/v1/products/A")).send().await.unwrap().status(), 200);
-    assert!(!server.log().contains("0123456789abcdef0123"));
+    assert!(!server.log().contains(token) && !server.log().contains(&secret));
+    server.stop().await;
+    let server = desk.serve_ready(&[]).await;
+    assert!(!server.said.contains("client_secret"), "{}", server.said);
     server.stop().await;
 }
 

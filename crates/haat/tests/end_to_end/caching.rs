@@ -324,46 +324,72 @@ async fn who_wants_the_newest_gets_it_whatever_is_kept() {
     assert!(old > 0, "nothing old was there to be given by mistake");
 }
 
-const TOKEN: &str = "a-token-for-tests-only";
-
 #[tokio::test]
 async fn what_needs_credentials_is_never_kept() {
-    let mut stage = Stage::new(Backend::Sqlite).await;
-    stage.set("HAAT_AUTH__WRITE_TOKEN", TOKEN);
+    let stage = Stage::new(Backend::Sqlite).await;
     let server = stage.start().await;
-    let with_token = |method: Method, path: &str| server.request(method, path).bearer_auth(TOKEN);
-    let import = with_token(Method::POST, "/v1/imports").header("content-type", "application/x-ndjson");
-    let import = server.send(import.body(format!("{}\n", least("A", "Apple", 1)))).await.expect(202);
-    let job = import.header("location").to_owned();
+    let job = server.submit("", "application/x-ndjson", format!("{}\n", least("A", "Apple", 1))).await;
     for path in [&job, "/v1/export", "/v1/changes?after=0"] {
         for round in 0..3 {
-            let reply = server.send(with_token(Method::GET, path)).await.expect(200);
+            let reply = server.get(path).await.expect(200);
             assert_eq!((reply.header("cache-status"), reply.header("age")), ("", ""), "{path}, time {round}");
             assert_eq!(reply.header("cache-control"), "no-store", "{path}, time {round}");
         }
-        if !path.starts_with("/v1/changes") {
-            // What one with the token was given is not given to one without.
-            let reply = server.get(path).await;
-            reply.problem(401, "unauthorized");
-            assert_eq!(reply.header("cache-control"), "no-store", "{path}");
-        }
+        // What one with the token was given is not given to one without.
+        let reply = server.send(server.bare(Method::GET, path)).await;
+        reply.problem(401, "unauthorized");
+        assert_eq!(reply.header("cache-control"), "no-store", "{path}");
     }
 }
 
 #[tokio::test]
 async fn credentials_change_nothing_of_what_anybody_may_read() {
-    let mut stage = Stage::new(Backend::Sqlite).await;
-    stage.set("HAAT_AUTH__WRITE_TOKEN", TOKEN);
+    let stage = Stage::new(Backend::Sqlite).await;
     let server = stage.start().await;
-    let put = server.about(Method::PUT, "A").bearer_auth(TOKEN).json(&least("A", "Apple", 1));
-    server.send(put).await.expect(201);
+    server.put(&least("A", "Apple", 1)).await.expect(201);
     server.caught_up().await;
     for path in ["/v1/products", "/v1/products/A", "/v1/suggest?q=app"] {
         let plain = server.get(path).await.expect(200);
-        for token in [TOKEN, "another"] {
-            let reply = server.send(server.request(Method::GET, path).bearer_auth(token)).await.expect(200);
-            assert!(reply.is_hit(), "{path}: {}", reply.header("cache-status"));
+        let with = |token: &str| server.send(server.bare(Method::GET, path).bearer_auth(token));
+        for round in 0..2 {
+            let reply = with(&server.token()).await.expect(200);
+            assert!(reply.is_hit(), "{path}, time {round}: {}", reply.header("cache-status"));
             assert_eq!((&reply.body, reply.header("etag")), (&plain.body, plain.header("etag")), "{path}");
+            with("another").await.problem(401, "invalid_token");
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_reading_needs_a_scope_nothing_kept_is_given_without_it() {
+    let mut stage = Stage::new(Backend::Sqlite).await;
+    stage.set("HAAT_AUTH__PUBLIC_READ", "false");
+    let server = stage.start().await;
+    server.put(&least("A", "Apple", 1)).await.expect(201);
+    let made = stage.run(&["--json", "clients", "create", "--name", "Writer", "--scope", "products:write"]).await;
+    let writer = made.succeeded().json();
+    let secret = writer["client_secret"].as_str().unwrap();
+    let id = writer["id"].as_str().unwrap();
+    eventually("the client is known", SOON, async || {
+        let asked = server.bare(Method::POST, "/oauth/token").basic_auth(id, Some(secret));
+        let form = asked.header("content-type", "application/x-www-form-urlencoded");
+        (server.send(form.body("grant_type=client_credentials")).await.status == 200).then_some(())
+    })
+    .await;
+    let writer = server.token_of(id, secret, &[]).await;
+    eventually("the product is listed", SOON, async || {
+        let listing = server.bare(Method::GET, "/v1/products").bearer_auth(server.token());
+        (server.send(listing).await.expect(200).json()["total"]["value"] == 1).then_some(())
+    })
+    .await;
+    for path in ["/v1/products", "/v1/products/A", "/v1/suggest?q=app"] {
+        for round in 0..3 {
+            let with = |token: &str| server.send(server.bare(Method::GET, path).bearer_auth(token));
+            let reply = with(&server.token()).await.expect(200);
+            assert!(round == 0 || reply.is_hit(), "{path}: {}", reply.header("cache-status"));
+            assert!(reply.header("cache-control").starts_with("private"), "{path}: {}", reply.header("cache-control"));
+            server.send(server.bare(Method::GET, path)).await.problem(401, "unauthorized");
+            with(&writer).await.problem(403, "insufficient_scope");
         }
     }
 }

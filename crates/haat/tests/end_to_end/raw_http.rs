@@ -143,7 +143,9 @@ async fn clients_that_go_away_leave_nothing_behind() {
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         let body = r#"{"sku":"A","name":"n","price":{"amount":1,"currency":"INR"}}"#;
         let head = format!(
-            "PUT /v1/products/A HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "PUT /v1/products/A HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            server.token(),
             body.len()
         );
         stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();

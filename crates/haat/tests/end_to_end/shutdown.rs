@@ -65,7 +65,9 @@ async fn a_request_under_way_is_finished_before_the_server_ends() {
     let body = least("A", "Apple", 1).to_string();
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     let head = format!(
-        "PUT /v1/products/A HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "PUT /v1/products/A HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        server.token(),
         body.len()
     );
     stream.write_all(format!("{head}{}", &body[..10]).as_bytes()).await.unwrap();

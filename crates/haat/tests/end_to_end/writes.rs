@@ -165,17 +165,28 @@ async fn skus_that_differ_in_case_accents_or_trailing_characters_are_different(#
 }
 
 #[tokio::test]
-async fn writing_needs_the_token_where_there_is_one() {
-    let mut stage = Stage::new(Backend::Sqlite).await;
-    stage.set("HAAT_AUTH__WRITE_TOKEN", "a-token-of-more-than-16-characters");
+async fn writing_needs_a_token_with_the_scope_for_it() {
+    let stage = Stage::new(Backend::Sqlite).await;
     let server = stage.start().await;
-    let bare = server.put(&least("A", "Apple", 1)).await;
+    let put = |token: Option<&str>| {
+        let request = server.bare(Method::PUT, "/v1/products/A").json(&least("A", "Apple", 1));
+        server.send(if let Some(token) = token { request.bearer_auth(token) } else { request })
+    };
+    let bare = put(None).await;
     bare.problem(401, "unauthorized");
-    assert!(bare.header("www-authenticate").starts_with("Bearer"));
-    let wrong = server.about(Method::PUT, "A").bearer_auth("a-token-of-more-than-16-characterz");
-    assert_eq!(server.send(wrong.json(&least("A", "Apple", 1))).await.problem(401, "unauthorized")["status"], 401);
+    assert_eq!(bare.header("www-authenticate"), "Bearer");
+    let wrong = put(Some("not.a.token")).await;
+    wrong.problem(401, "invalid_token");
+    assert!(wrong.header("www-authenticate").starts_with("Bearer error=\"invalid_token\""));
+    let made = stage.run(&["--json", "clients", "create", "--id", "reader", "--name", "R", "--scope", "changes:read"]);
+    let secret = made.await.succeeded().json()["client_secret"].as_str().unwrap().to_owned();
+    // Made beside the running server, which follows.
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    let reader = server.token_of("reader", &secret, &[]).await;
+    let refused = put(Some(&reader)).await;
+    refused.problem(403, "insufficient_scope");
+    assert_eq!(refused.header("www-authenticate"), "Bearer error=\"insufficient_scope\", scope=\"products:write\"");
     assert_eq!(server.total(&[]).await, 0);
-    let right = server.about(Method::PUT, "A").bearer_auth("a-token-of-more-than-16-characters");
-    server.send(right.json(&least("A", "Apple", 1))).await.expect(201);
+    put(Some(&server.token())).await.expect(201);
     server.product("A").await.expect(200);
 }

@@ -8,8 +8,8 @@ pub(crate) mod parameters;
 mod problems;
 pub(crate) mod schema;
 
-use utoipa::OpenApi as _;
 use haat_oauth::scope::Scope;
+use utoipa::OpenApi as _;
 use utoipa::openapi::security::{ClientCredentials, Flow, OAuth2, Scopes, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi};
 

@@ -89,7 +89,10 @@ const OAUTH: [&str; 5] = ["getToken", "introspectToken", "revokeToken", "getKeyS
 fn refusals(operation: &mut Operation) {
     let always = [("405", "Another method."), ("429", "Too much from there."), ("500", "A fault of the server.")];
     let asked = [
-        ("400", "`invalid_request`, `invalid_scope`, `invalid_target`, `unsupported_grant_type` or `unauthorized_client`."),
+        (
+            "400",
+            "`invalid_request`, `invalid_scope`, `invalid_target`, `unsupported_grant_type` or `unauthorized_client`.",
+        ),
         ("401", "`invalid_client`: the client has not proved who it is."),
         ("413", "The form is too large."),
         ("503", "It cannot be decided now."),
@@ -97,7 +100,8 @@ fn refusals(operation: &mut Operation) {
     let is_form = operation.request_body.is_some();
     for (status, about) in always.into_iter().chain(asked.into_iter().filter(|_| is_form)) {
         let text = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
-        let error = ObjectBuilder::new().property("error", text()).property("error_description", text()).required("error");
+        let error =
+            ObjectBuilder::new().property("error", text()).property("error_description", text()).required("error");
         let content = ContentBuilder::new().schema(Some(error.build())).build();
         let refused = ResponseBuilder::new().description(about).content("application/json", content).build();
         operation.responses.responses.insert(status.to_owned(), RefOr::T(refused));

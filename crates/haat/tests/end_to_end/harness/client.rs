@@ -79,6 +79,11 @@ impl Reply {
 }
 
 impl Server {
+    /// A request without a token.
+    pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
     /// A request to a path that is already encoded, with a token where one is needed.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let open = ["/v1/products", "/v1/suggest", "/v1/limits"].iter().any(|open| path.starts_with(open));

@@ -4,11 +4,10 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Client, Url};
-use tokio::sync::OnceCell;
 
 use super::{SOON, eventually};
 
@@ -18,12 +17,12 @@ pub struct Server {
     log: PathBuf,
     address: SocketAddr,
     pub(super) client: Client,
-    token: Arc<OnceCell<String>>,
+    token: Arc<Mutex<String>>,
 }
 
 impl Server {
     /// Starts the command and waits until it says where it listens.
-    pub(super) async fn spawn(command: &mut Command, log: PathBuf, token: Arc<OnceCell<String>>) -> Self {
+    pub(super) async fn spawn(command: &mut Command, log: PathBuf, token: Arc<Mutex<String>>) -> Self {
         let file = File::create(&log).unwrap();
         command.stdout(Stdio::from(file.try_clone().unwrap())).stderr(Stdio::from(file));
         let process = command.spawn().unwrap();
@@ -37,7 +36,8 @@ impl Server {
         })
         .await;
         if let Some(secret) = secret_in(&server.log()) {
-            server.token.get_or_init(async || server.token_of("administrator", &secret, &[]).await).await;
+            let token = server.token_of("administrator", &secret, &[]).await;
+            *server.token.lock().unwrap() = token;
         }
         server
     }
@@ -53,8 +53,8 @@ impl Server {
     }
 
     /// A token that may do everything.
-    pub fn token(&self) -> &str {
-        self.token.get().expect("a server has said what its first client is")
+    pub fn token(&self) -> String {
+        self.token.lock().unwrap().clone()
     }
 
     /// Waits until the server says it is ready.

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use haat_testkit::servers::{MariaDb, TestDatabase};
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
 
 use super::Server;
 
@@ -28,7 +27,7 @@ pub struct Stage {
     settings: BTreeMap<String, String>,
     started: AtomicU32,
     /// A token that may do everything, once a server has made the client for it.
-    token: Arc<OnceCell<String>>,
+    token: Arc<Mutex<String>>,
 }
 
 /// What secrets and keys are kept under, on every server of a stage.
@@ -67,7 +66,14 @@ impl Stage {
 
     fn on(database: Option<TestDatabase>, engine: Option<MariaDb>) -> Self {
         let folder = tempfile::Builder::new().prefix("haat-end-to-end").tempdir().unwrap();
-        let mut stage = Self { folder, database, engine, settings: BTreeMap::new(), started: AtomicU32::new(0), token: Arc::default() };
+        let mut stage = Self {
+            folder,
+            database,
+            engine,
+            settings: BTreeMap::new(),
+            started: AtomicU32::new(0),
+            token: Arc::default(),
+        };
         stage.set("HAAT_DATA_DIR", &stage.data().display().to_string());
         stage.set("PORT", "0");
         stage.set("RUST_LOG", "info");
