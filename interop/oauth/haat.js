@@ -72,7 +72,10 @@ export class Haat {
         try {
             await eventually('the server is ready', async () => {
                 if (haat.server.exitCode !== null) fail('the server has ended');
-                return fetch(`${haat.url}/readyz`).then((answer) => answer.ok, () => false);
+                return fetch(`${haat.url}/readyz`).then(
+                    (answer) => answer.ok,
+                    () => false,
+                );
             });
             await haat.#makeClients();
         } catch (error) {
@@ -101,14 +104,20 @@ export class Haat {
         return JSON.parse(stdout);
     }
 
-    async #createClient(id, { scopes = ['products:write', 'imports'], method = 'client_secret_basic', key, more = [] } = {}) {
+    async #createClient(
+        id,
+        { scopes = ['products:write', 'imports'], method = 'client_secret_basic', key, more = [] } = {},
+    ) {
         const words = ['clients', 'create', '--name', id, '--id', id, '--auth-method', method, ...more];
         if (key) {
             const file = join(this.folder, `${id}.json`);
             await writeFile(file, JSON.stringify({ keys: [key.jwk] }));
             words.push('--jwks', file);
         }
-        const { client_secret: secret } = await this.command(...words, ...scopes.flatMap((scope) => ['--scope', scope]));
+        const { client_secret: secret } = await this.command(
+            ...words,
+            ...scopes.flatMap((scope) => ['--scope', scope]),
+        );
         return { id, secret, method, scopes, key };
     }
 

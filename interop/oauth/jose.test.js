@@ -23,7 +23,12 @@ async function token() {
     return (await answer.json()).access_token;
 }
 
-const expected = () => ({ issuer: haat.url, audience: haat.url, typ: 'at+jwt', requiredClaims: ['jti', 'client_id', 'scope'] });
+const expected = () => ({
+    issuer: haat.url,
+    audience: haat.url,
+    typ: 'at+jwt',
+    requiredClaims: ['jti', 'client_id', 'scope'],
+});
 
 test(`${ROTATIONS} rotations: no valid token is refused`, async () => {
     const url = new URL(`${haat.url}/oauth/jwks`);
@@ -62,8 +67,17 @@ test('jose refuses what is not a token of this server', async () => {
     const [header, payload, signature] = issued.split('.');
     const claims = JSON.parse(Buffer.from(payload, 'base64url'));
     const changed = Buffer.from(JSON.stringify({ ...claims, scope: 'operate' })).toString('base64url');
-    await assert.rejects(jwtVerify(`${header}.${changed}.${signature}`, keys, expected()), errors.JWSSignatureVerificationFailed);
-    await assert.rejects(jwtVerify(issued, keys, { ...expected(), audience: 'https://other.example/' }), errors.JWTClaimValidationFailed);
-    await assert.rejects(jwtVerify(issued, keys, { ...expected(), issuer: 'https://other.example' }), errors.JWTClaimValidationFailed);
+    await assert.rejects(
+        jwtVerify(`${header}.${changed}.${signature}`, keys, expected()),
+        errors.JWSSignatureVerificationFailed,
+    );
+    await assert.rejects(
+        jwtVerify(issued, keys, { ...expected(), audience: 'https://other.example/' }),
+        errors.JWTClaimValidationFailed,
+    );
+    await assert.rejects(
+        jwtVerify(issued, keys, { ...expected(), issuer: 'https://other.example' }),
+        errors.JWTClaimValidationFailed,
+    );
     await assert.rejects(jwtVerify(issued, keys, { ...expected(), typ: 'JWT' }), errors.JWTClaimValidationFailed);
 });

@@ -25,7 +25,9 @@ function client(name) {
 }
 
 // This client calls Ed25519 by the name that RFC 9864 gave it; Haat knows the older one, EdDSA.
-const olderName = { [oauth.modifyAssertion]: (header) => (header.alg = header.alg === 'Ed25519' ? 'EdDSA' : header.alg) };
+const olderName = {
+    [oauth.modifyAssertion]: (header) => (header.alg = header.alg === 'Ed25519' ? 'EdDSA' : header.alg),
+};
 
 function proof(name) {
     const { method, secret, key } = haat.clients[name];
@@ -35,7 +37,10 @@ function proof(name) {
 }
 
 async function token(name, parameters = {}, options = {}) {
-    const answer = await oauth.clientCredentialsGrantRequest(server, client(name), proof(name), parameters, { ...http, ...options });
+    const answer = await oauth.clientCredentialsGrantRequest(server, client(name), proof(name), parameters, {
+        ...http,
+        ...options,
+    });
     return oauth.processClientCredentialsResponse(server, client(name), answer);
 }
 
@@ -142,7 +147,10 @@ for (const alg of ['ES256', 'Ed25519']) {
         assert.equal((await write(issued.access_token, `D-${alg}`, { DPoP })).status, 201);
         await assert.rejects(write(issued.access_token, 'D-none'), oauth.WWWAuthenticateChallengeError);
         const stranger = oauth.DPoP(client('bound'), await oauth.generateKeyPair(alg), olderName);
-        await assert.rejects(write(issued.access_token, 'D-other', { DPoP: stranger }), oauth.WWWAuthenticateChallengeError);
+        await assert.rejects(
+            write(issued.access_token, 'D-other', { DPoP: stranger }),
+            oauth.WWWAuthenticateChallengeError,
+        );
     });
 }
 

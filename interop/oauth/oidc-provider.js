@@ -7,7 +7,16 @@ import { errors, Provider } from 'oidc-provider';
 
 import { freePort, newKey } from './haat.js';
 
-const SCOPES = ['products:read', 'products:write', 'imports', 'changes:read', 'sources:manage', 'webhooks:manage', 'clients:manage', 'operate'];
+const SCOPES = [
+    'products:read',
+    'products:write',
+    'imports',
+    'changes:read',
+    'sources:manage',
+    'webhooks:manage',
+    'clients:manage',
+    'operate',
+];
 
 /** Starts one; `haat` is a started Haat. */
 export async function startProvider(haat) {
@@ -35,7 +44,12 @@ export async function startProvider(haat) {
             clientAuthSigningAlgValues: ['EdDSA', 'ES256', 'RS256'],
             dPoPSigningAlgValues: ['EdDSA', 'ES256', 'RS256'],
         },
-        routes: { token: '/oauth/token', introspection: '/oauth/introspect', revocation: '/oauth/revoke', jwks: '/oauth/jwks' },
+        routes: {
+            token: '/oauth/token',
+            introspection: '/oauth/introspect',
+            revocation: '/oauth/revoke',
+            jwks: '/oauth/jwks',
+        },
         features: {
             devInteractions: { enabled: false },
             clientCredentials: { enabled: true },

@@ -32,7 +32,9 @@ const as = (server, name) => ({ authorization: basic(name, server.clients[name].
 const raw = (text) => ({ authorization: `Basic ${Buffer.from(text).toString('base64')}` });
 
 /** The client `basic` asks for a token, with this form beside the grant type. */
-const asks = (more, name = 'basic') => (server) => ({ headers: as(server, name), form: [...Object.entries(GRANT), ...pairs(more)] });
+const asks =
+    (more, name = 'basic') =>
+    (server) => ({ headers: as(server, name), form: [...Object.entries(GRANT), ...pairs(more)] });
 
 /** Somebody asks for a token with these headers and this form beside the grant type. */
 const with_ = (make) => (server) => {
@@ -45,7 +47,11 @@ const at = (path, make) => async (server) => ({ path, ...(await make(server)) })
 /** A token of the client `basic`. */
 async function token(server) {
     const headers = as(server, 'basic');
-    const answer = await fetch(`${server.url}/oauth/token`, { method: 'POST', headers, body: new URLSearchParams(GRANT) });
+    const answer = await fetch(`${server.url}/oauth/token`, {
+        method: 'POST',
+        headers,
+        body: new URLSearchParams(GRANT),
+    });
     assert.equal(answer.status, 200);
     return (await answer.json()).access_token;
 }
@@ -63,9 +69,16 @@ async function assertion(server, { claims = {}, header = {}, key = server.client
     return new SignJWT(present).setProtectedHeader({ alg: key.alg, kid: key.jwk.kid, ...header }).sign(key.privateKey);
 }
 
-const stated = (options, more = {}) => async (server) => ({
-    form: { ...GRANT, client_assertion_type: BEARER, client_assertion: await assertion(server, options?.(server) ?? {}), ...more },
-});
+const stated =
+    (options, more = {}) =>
+    async (server) => ({
+        form: {
+            ...GRANT,
+            client_assertion_type: BEARER,
+            client_assertion: await assertion(server, options?.(server) ?? {}),
+            ...more,
+        },
+    });
 
 /** A JWT without a signature. */
 const unsigned = (server) => {
@@ -128,11 +141,22 @@ const CASES = {
     'good: unknown parameter': asks({ colour: 'green' }),
     'good: introspection of nonsense': at('introspect', (s) => ({ headers: as(s, 'basic'), form: { token: 'x' } })),
     'good: revocation of nonsense': at('revoke', (s) => ({ headers: as(s, 'basic'), form: { token: 'x' } })),
-    'good: revocation with a hint': at('revoke', (s) => ({ headers: as(s, 'basic'), form: { token: 'x', token_type_hint: 'access_token' } })),
+    'good: revocation with a hint': at('revoke', (s) => ({
+        headers: as(s, 'basic'),
+        form: { token: 'x', token_type_hint: 'access_token' },
+    })),
 
-    'good: introspection of an own token': at('introspect', async (s) => ({ headers: as(s, 'basic'), form: { token: await token(s) } })),
-    'good: revocation of an own token': at('revoke', async (s) => ({ headers: as(s, 'basic'), form: { token: await token(s) } })),
-    'good: revocation twice': again(at('revoke', async (s) => ({ headers: as(s, 'basic'), form: { token: await token(s) } }))),
+    'good: introspection of an own token': at('introspect', async (s) => ({
+        headers: as(s, 'basic'),
+        form: { token: await token(s) },
+    })),
+    'good: revocation of an own token': at('revoke', async (s) => ({
+        headers: as(s, 'basic'),
+        form: { token: await token(s) },
+    })),
+    'good: revocation twice': again(
+        at('revoke', async (s) => ({ headers: as(s, 'basic'), form: { token: await token(s) } })),
+    ),
     'good: revocation with a wrong hint': at('revoke', async (s) => ({
         headers: as(s, 'basic'),
         form: { token: await token(s), token_type_hint: 'refresh_token' },
@@ -143,7 +167,10 @@ const CASES = {
     'grant: no body': (s) => ({ headers: as(s, 'basic'), form: '' }),
     'grant: empty': (s) => ({ headers: as(s, 'basic'), form: { grant_type: '' } }),
     'grant: unknown': (s) => ({ headers: as(s, 'basic'), form: { grant_type: 'wish' } }),
-    'grant: password': (s) => ({ headers: as(s, 'basic'), form: { grant_type: 'password', username: 'a', password: 'b' } }),
+    'grant: password': (s) => ({
+        headers: as(s, 'basic'),
+        form: { grant_type: 'password', username: 'a', password: 'b' },
+    }),
     'grant: implicit': (s) => ({ headers: as(s, 'basic'), form: { grant_type: 'implicit' } }),
     'grant: other case': (s) => ({ headers: as(s, 'basic'), form: { grant_type: 'Client_Credentials' } }),
     'grant: with a space': (s) => ({ headers: as(s, 'basic'), form: { grant_type: 'client_credentials ' } }),
@@ -159,30 +186,56 @@ const CASES = {
     'basic: wrong secret': with_(() => ({ headers: { authorization: basic('basic', wrong) } })),
     'basic: empty secret': with_(() => ({ headers: raw('basic:') })),
     'basic: unknown client': with_(() => ({ headers: { authorization: basic('nobody', wrong) } })),
-    'basic: other case of the id': with_((s) => ({ headers: { authorization: basic('Basic', s.clients.basic.secret) } })),
+    'basic: other case of the id': with_((s) => ({
+        headers: { authorization: basic('Basic', s.clients.basic.secret) },
+    })),
     'basic: empty id': with_(() => ({ headers: raw(`:${wrong}`) })),
     'basic: no colon': with_(() => ({ headers: raw('basic') })),
     'basic: not base64': with_(() => ({ headers: { authorization: 'Basic !!!' } })),
     'basic: nothing after the scheme': with_(() => ({ headers: { authorization: 'Basic' } })),
     'basic: broken escape': with_(() => ({ headers: raw('basic:%zz') })),
     'basic: another scheme': with_(() => ({ headers: { authorization: 'Bearer abc' } })),
-    'basic: lower-case scheme, wrong secret': with_(() => ({ headers: { authorization: basic('basic', wrong).replace('Basic', 'basic') } })),
-    "basic: another client's secret": with_((s) => ({ headers: { authorization: basic('basic', s.clients.narrow.secret) } })),
+    'basic: lower-case scheme, wrong secret': with_(() => ({
+        headers: { authorization: basic('basic', wrong).replace('Basic', 'basic') },
+    })),
+    "basic: another client's secret": with_((s) => ({
+        headers: { authorization: basic('basic', s.clients.narrow.secret) },
+    })),
     'basic: secret with a blank after it': with_((s) => ({ headers: raw(`basic:${s.clients.basic.secret} `) })),
     'post: wrong secret': with_(() => ({ form: { client_id: 'post', client_secret: wrong } })),
     'post: unknown client': with_(() => ({ form: { client_id: 'nobody', client_secret: wrong } })),
     'post: empty secret': with_(() => ({ form: { client_id: 'post', client_secret: '' } })),
-    'post: repeated secret': with_((s) => ({ form: [['client_id', 'post'], ['client_secret', s.clients.post.secret], ['client_secret', wrong]] })),
-    'post: repeated id': with_((s) => ({ form: [['client_id', 'post'], ['client_id', 'post'], ['client_secret', s.clients.post.secret]] })),
-    'mixed: basic and post': with_((s) => ({ headers: as(s, 'basic'), form: { client_id: 'basic', client_secret: s.clients.basic.secret } })),
-    'mixed: basic and the secret in the body': with_((s) => ({ headers: as(s, 'basic'), form: { client_secret: s.clients.basic.secret } })),
+    'post: repeated secret': with_((s) => ({
+        form: [
+            ['client_id', 'post'],
+            ['client_secret', s.clients.post.secret],
+            ['client_secret', wrong],
+        ],
+    })),
+    'post: repeated id': with_((s) => ({
+        form: [
+            ['client_id', 'post'],
+            ['client_id', 'post'],
+            ['client_secret', s.clients.post.secret],
+        ],
+    })),
+    'mixed: basic and post': with_((s) => ({
+        headers: as(s, 'basic'),
+        form: { client_id: 'basic', client_secret: s.clients.basic.secret },
+    })),
+    'mixed: basic and the secret in the body': with_((s) => ({
+        headers: as(s, 'basic'),
+        form: { client_secret: s.clients.basic.secret },
+    })),
     'mixed: basic and an assertion': async (s) => ({ headers: as(s, 'basic'), ...(await stated()(s)) }),
     'mixed: post and an assertion': async (s) => {
         const { form } = await stated()(s);
         return { form: { ...form, client_id: 'post', client_secret: s.clients.post.secret } };
     },
     'mixed: basic and another client_id': asks({ client_id: 'post' }),
-    'method: post by a client of basic': with_((s) => ({ form: { client_id: 'basic', client_secret: s.clients.basic.secret } })),
+    'method: post by a client of basic': with_((s) => ({
+        form: { client_id: 'basic', client_secret: s.clients.basic.secret },
+    })),
     'method: basic by a client of post': with_((s) => ({ headers: as(s, 'post') })),
     'method: basic by a client that signs': with_(() => ({ headers: { authorization: basic('ed', wrong) } })),
     'method: assertion by a client of basic': stated(() => ({ name: 'basic' })),
@@ -192,8 +245,15 @@ const CASES = {
     'type: multipart': (s) => ({ headers: as(s, 'basic'), type: 'multipart/form-data; boundary=x', form: '--x--' }),
     'type: text': (s) => ({ headers: as(s, 'basic'), type: 'text/plain', form: 'grant_type=client_credentials' }),
     'type: none': (s) => ({ headers: as(s, 'basic'), type: null, form: 'grant_type=client_credentials' }),
-    'type: form with a charset, unknown grant': (s) => ({ headers: as(s, 'basic'), type: `${FORM}; charset=utf-8`, form: 'grant_type=wish' }),
-    'type: parameters in the address': (s) => ({ path: 'token?grant_type=client_credentials', headers: as(s, 'basic') }),
+    'type: form with a charset, unknown grant': (s) => ({
+        headers: as(s, 'basic'),
+        type: `${FORM}; charset=utf-8`,
+        form: 'grant_type=wish',
+    }),
+    'type: parameters in the address': (s) => ({
+        path: 'token?grant_type=client_credentials',
+        headers: as(s, 'basic'),
+    }),
     'type: not UTF-8': (s) => ({ headers: as(s, 'basic'), form: 'grant_type=client_credentials&scope=%ff%fe' }),
 
     // Scopes and resources.
@@ -208,13 +268,20 @@ const CASES = {
     'scope: a quote': asks({ scope: '"imports"' }),
     'scope: not ASCII': asks({ scope: 'impörts' }),
     'scope: a line break': asks({ scope: 'imports\nproducts:write' }),
-    'scope: repeated parameter': asks([['scope', 'imports'], ['scope', 'imports']]),
+    'scope: repeated parameter': asks([
+        ['scope', 'imports'],
+        ['scope', 'imports'],
+    ]),
     'resource: not allowed': asks({ resource: 'https://third.example/' }),
     'resource: allowed to another client': (s) => asks({ resource: s.other })(s),
     'resource: relative': asks({ resource: '/v1/products' }),
     'resource: a word': asks({ resource: 'products' }),
     'resource: with a fragment': (s) => asks({ resource: `${s.other}#a` }, 'elsewhere')(s),
-    'resource: one allowed, one not': (s) => asks([['resource', s.url], ['resource', 'https://third.example/']])(s),
+    'resource: one allowed, one not': (s) =>
+        asks([
+            ['resource', s.url],
+            ['resource', 'https://third.example/'],
+        ])(s),
 
     // Statements of clients.
     'assertion: expired': stated(() => ({ claims: { exp: now() - 120, iat: now() - 180 } })),
@@ -234,15 +301,26 @@ const CASES = {
     "assertion: a stranger's key": stated(() => ({ key: strangersKey })),
     'assertion: unknown kid': stated(() => ({ key: strangersKey, header: { kid: 'moon' } })),
     "assertion: another client's key": stated((s) => ({ key: s.clients.ec.key })),
-    'assertion: without a signature': (s) => ({ form: { ...GRANT, client_assertion_type: BEARER, client_assertion: unsigned(s) } }),
+    'assertion: without a signature': (s) => ({
+        form: { ...GRANT, client_assertion_type: BEARER, client_assertion: unsigned(s) },
+    }),
     'assertion: not a JWT': () => ({ form: { ...GRANT, client_assertion_type: BEARER, client_assertion: 'abc' } }),
     'assertion: another client_id beside it': stated(undefined, { client_id: 'ec' }),
     'assertion: no type': async (s) => ({ form: { ...GRANT, client_assertion: await assertion(s) } }),
-    'assertion: another type': stated(undefined, { client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:saml2-bearer' }),
+    'assertion: another type': stated(undefined, {
+        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:saml2-bearer',
+    }),
     'assertion: the type alone': () => ({ form: { ...GRANT, client_id: 'ed', client_assertion_type: BEARER } }),
     'assertion: repeated': async (s) => {
         const jwt = await assertion(s);
-        return { form: [...Object.entries(GRANT), ['client_assertion_type', BEARER], ['client_assertion', jwt], ['client_assertion', jwt]] };
+        return {
+            form: [
+                ...Object.entries(GRANT),
+                ['client_assertion_type', BEARER],
+                ['client_assertion', jwt],
+                ['client_assertion', jwt],
+            ],
+        };
     },
     'assertion: used twice': again(stated()),
     'assertion: at-typed': stated(() => ({ header: { typ: 'at+jwt' } })),
@@ -260,12 +338,22 @@ const CASES = {
     ...about('introspect'),
     ...about('revoke'),
 
-    "introspect: another client's token": at('introspect', async (s) => ({ headers: as(s, 'narrow'), form: { token: await token(s) } })),
-    "revoke: another client's token": at('revoke', async (s) => ({ headers: as(s, 'narrow'), form: { token: await token(s) } })),
+    "introspect: another client's token": at('introspect', async (s) => ({
+        headers: as(s, 'narrow'),
+        form: { token: await token(s) },
+    })),
+    "revoke: another client's token": at('revoke', async (s) => ({
+        headers: as(s, 'narrow'),
+        form: { token: await token(s) },
+    })),
 
     // Methods.
     'method: GET token': () => ({ method: 'GET' }),
-    'method: GET token with parameters': (s) => ({ method: 'GET', path: 'token?grant_type=client_credentials', headers: as(s, 'basic') }),
+    'method: GET token with parameters': (s) => ({
+        method: 'GET',
+        path: 'token?grant_type=client_credentials',
+        headers: as(s, 'basic'),
+    }),
     'method: PUT token': () => ({ method: 'PUT' }),
     'method: GET introspect': () => ({ method: 'GET', path: 'introspect?token=x' }),
     'method: GET revoke': () => ({ method: 'GET', path: 'revoke?token=x' }),
@@ -276,9 +364,18 @@ function about(path) {
         'no authentication': () => ({ form: { token: 'x' } }),
         'no token': (s) => ({ headers: as(s, 'basic'), form: {} }),
         'empty token': (s) => ({ headers: as(s, 'basic'), form: { token: '' } }),
-        'repeated token': (s) => ({ headers: as(s, 'basic'), form: [['token', 'x'], ['token', 'y']] }),
+        'repeated token': (s) => ({
+            headers: as(s, 'basic'),
+            form: [
+                ['token', 'x'],
+                ['token', 'y'],
+            ],
+        }),
         'wrong secret': () => ({ headers: { authorization: basic('basic', wrong) }, form: { token: 'x' } }),
-        'two methods': (s) => ({ headers: as(s, 'basic'), form: { token: 'x', client_id: 'basic', client_secret: wrong } }),
+        'two methods': (s) => ({
+            headers: as(s, 'basic'),
+            form: { token: 'x', client_id: 'basic', client_secret: wrong },
+        }),
         json: (s) => ({ headers: as(s, 'basic'), type: 'application/json', form: '{"token":"x"}' }),
         'by an access token': () => ({ headers: { authorization: 'Bearer x' }, form: { token: 'x' } }),
         'strange hint': (s) => ({ headers: as(s, 'basic'), form: { token: 'x', token_type_hint: 'moon' } }),
@@ -418,7 +515,10 @@ test('cases are many', () => assert.ok(Object.keys(CASES).length >= 40));
 test('every known difference is one case, and says why', () => {
     const names = DIFFERENCES.flatMap(({ cases }) => cases);
     assert.equal(KNOWN.size, names.length, 'a case is there twice');
-    assert.deepEqual(names.filter((name) => !(name in CASES)), []);
+    assert.deepEqual(
+        names.filter((name) => !(name in CASES)),
+        [],
+    );
     for (const { haat: ours, provider: theirs, rfc, why } of DIFFERENCES) {
         assert.notEqual(ours, theirs);
         assert.match(rfc, /^RFC \d+ (§|Appendix )|^draft-/);
@@ -440,7 +540,11 @@ for (const [name, what] of Object.entries(CASES)) {
         }
         const known = KNOWN.get(name);
         if (known) {
-            assert.deepEqual(answers, { haat: known.haat, provider: known.provider }, 'not the known difference any more');
+            assert.deepEqual(
+                answers,
+                { haat: known.haat, provider: known.provider },
+                'not the known difference any more',
+            );
         } else {
             assert.equal(answers.haat, answers.provider, `Haat: ${answers.haat}, oidc-provider: ${answers.provider}`);
         }
