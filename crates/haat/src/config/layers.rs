@@ -296,7 +296,7 @@ mod tests {
         for (wrong, right) in [
             ("HAAT_HTTP__PROT", "HAAT_HTTP__PORT"),
             ("HAAT_HTTP_MAX_BODY", "HAAT_HTTP__MAX_BODY"),
-            ("HAAT_WRITE_TOKEN", "HAAT_AUTH__WRITE_TOKEN"),
+            ("HAAT_ENCRYPTION_KEY", "HAAT_AUTH__ENCRYPTION_KEY"),
             ("HAAT_DATADIR", "HAAT_DATA_DIR"),
         ] {
             let problems = variables(&[(wrong, "x")]).problems;

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn the_key_that_was_meant_is_found() {
         assert_eq!(similar("http.prot"), Some("http.port"));
-        assert_eq!(similar("public_reed"), Some("auth.public_read"));
+        assert_eq!(similar("public_read"), Some("auth.public_read"));
         assert_eq!(similar("zebra"), None);
     }
 }

@@ -223,8 +223,12 @@ async fn of_several_policies_the_one_that_refuses_keeps_the_others_from_being_ch
     assert_eq!(standing(&server.get("/v1/products?q=a").await.expect(200), "wide").0, 94);
     assert_eq!(standing(&server.get("/v1/suggest?q=a").await.expect(200), "searches").0, 0);
     refused(&server.get("/v1/suggest?q=a").await, &["searches"]);
-    for left in [73, 53, 33, 13] {
+    // Who shows a token is another caller than its address.
+    for left in [80, 60, 40, 20] {
         assert_eq!(standing(&server.put(&least("A", "Apple", left)).await, "wide").0, left);
+    }
+    for left in (13..20).rev() {
+        assert_eq!(standing(&server.get("/v1/changes").await.expect(200), "wide").0, left);
     }
     refused(&server.put(&least("A", "Apple", 1)).await, &["wide"]);
     // Of less than was refused there is enough.
@@ -233,12 +237,12 @@ async fn of_several_policies_the_one_that_refuses_keeps_the_others_from_being_ch
     assert_eq!((limits.header("ratelimit"), limits.header("cache-control")), ("", "no-store"));
     let told = limits.json();
     let left: Vec<_> = told["limits"].as_array().unwrap().iter().map(|l| (&l["name"], &l["remaining"])).collect();
-    let expected = [json!("wide"), json!("reads"), json!("searches"), json!("trial")];
+    let expected = [json!("wide"), json!("reads"), json!("searches"), json!("trial"), json!("token-requests")];
     assert_eq!(left.iter().map(|(name, _)| (*name).clone()).collect::<Vec<_>>(), expected);
-    assert_eq!(left.iter().map(|(_, left)| left.as_i64().unwrap()).collect::<Vec<_>>(), [12, 0, 0, 0]);
+    assert_eq!(left.iter().map(|(_, left)| left.as_i64().unwrap()).collect::<Vec<_>>(), [93, 0, 0, 0, 599]);
     assert_eq!(told["limits"][3]["dry_run"], json!(true));
     for _ in 0..20 {
-        assert_eq!(server.get("/v1/limits").await.expect(200).json()["limits"][0]["remaining"], 12, "asking is free");
+        assert_eq!(server.get("/v1/limits").await.expect(200).json()["limits"][0]["remaining"], 93, "asking is free");
         let allowed = server.request(Method::GET, "/v1/products").header("x-forwarded-for", "8.8.8.8");
         let allowed = server.send(allowed).await.expect(200);
         assert_eq!((allowed.header("ratelimit"), allowed.header("ratelimit-policy")), ("", ""));
