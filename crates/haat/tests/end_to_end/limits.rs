@@ -239,7 +239,8 @@ async fn of_several_policies_the_one_that_refuses_keeps_the_others_from_being_ch
     let left: Vec<_> = told["limits"].as_array().unwrap().iter().map(|l| (&l["name"], &l["remaining"])).collect();
     let expected = [json!("wide"), json!("reads"), json!("searches"), json!("trial"), json!("token-requests")];
     assert_eq!(left.iter().map(|(name, _)| (*name).clone()).collect::<Vec<_>>(), expected);
-    assert_eq!(left.iter().map(|(_, left)| left.as_i64().unwrap()).collect::<Vec<_>>(), [93, 0, 0, 0, 599]);
+    let left: Vec<_> = left.iter().map(|(_, left)| left.as_i64().unwrap()).collect();
+    assert_eq!(left.split_last().unwrap(), (&600, &[93, 0, 0, 0][..]), "one for the test's token is long back");
     assert_eq!(told["limits"][3]["dry_run"], json!(true));
     for _ in 0..20 {
         assert_eq!(server.get("/v1/limits").await.expect(200).json()["limits"][0]["remaining"], 93, "asking is free");
