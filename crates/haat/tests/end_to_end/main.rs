@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod access;
 mod bad_imports;
 mod bad_products;
 mod bad_queries;
