@@ -17,9 +17,11 @@ use url::Url;
 use crate::ports::FetchKeys;
 
 /// The algorithms that clients and foreign issuers may sign with. Never a symmetric one: whoever has a public key could
-/// make signatures with it (RFC 8725 §2.1).
-pub const ALGORITHMS: [(&str, Algorithm); 3] =
-    [("EdDSA", Algorithm::EdDSA), ("ES256", Algorithm::ES256), ("RS256", Algorithm::RS256)];
+/// make signatures with it (RFC 8725 §2.1). `Ed25519` is the newer name of what `EdDSA` stands for here (RFC 9864).
+pub const ALGORITHMS: [(&str, Algorithm); 4] =
+    [(ED25519, Algorithm::EdDSA), (EDDSA, Algorithm::EdDSA), ("ES256", Algorithm::ES256), ("RS256", Algorithm::RS256)];
+const ED25519: &str = "Ed25519";
+const EDDSA: &str = "EdDSA";
 
 /// The most keys of a set that are looked at.
 const MAX_KEYS: usize = 32;
@@ -66,7 +68,14 @@ impl KeySet {
 
     fn of_json(json: &serde_json::Value) -> Option<Self> {
         let keys = json.get("keys")?.as_array()?.iter().take(MAX_KEYS);
-        let keys = keys.filter_map(|key| serde_json::from_value::<Jwk>(key.clone()).ok());
+        let keys = keys.cloned().map(|mut key| {
+            // The library knows the older name only.
+            if let Some(name) = key.get_mut("alg").filter(|name| name.as_str() == Some(ED25519)) {
+                *name = EDDSA.into();
+            }
+            serde_json::from_value::<Jwk>(key)
+        });
+        let keys = keys.filter_map(Result::ok);
         Some(Self { keys: keys.filter(|key| algorithm_of(key).is_some()).collect() })
     }
 
@@ -103,11 +112,7 @@ fn algorithm_of(key: &Jwk) -> Option<Algorithm> {
         return None;
     }
     let named = key.common.key_algorithm.map(|named| named.to_string());
-    // The name "Ed25519" (RFC 9864) says the same of an Ed25519 key as "EdDSA" does.
-    let agrees = |name: &str| {
-        ALGORITHMS.iter().any(|(n, a)| *n == name && *a == by_kind)
-            || (name == "Ed25519" && by_kind == Algorithm::EdDSA)
-    };
+    let agrees = |name: &str| ALGORITHMS.iter().any(|(n, a)| *n == name && *a == by_kind);
     named.is_none_or(|name| agrees(&name)).then_some(by_kind)
 }
 

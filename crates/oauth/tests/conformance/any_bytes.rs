@@ -62,7 +62,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
         any::<f64>().prop_map(Into::into),
         "[a-zA-Z0-9+/ ]{0,12}".prop_map(Into::into),
         proptest::sample::select(
-            &["EdDSA", "ES256", "RS256", "none", "at+jwt", "dpop+jwt", "basic", "ed", "key-1"][..]
+            &["Ed25519", "EdDSA", "ES256", "RS256", "none", "at+jwt", "dpop+jwt", "basic", "ed", "key-1"][..]
         )
         .prop_map(Into::into),
     ];

@@ -19,7 +19,7 @@ fn metadata() -> Vec<Row> {
         |name, member, value: Value| granted(name, section, Request::to(Endpoint::Metadata)).member(member, value);
     let at = |path: &str| json!(format!("{ISSUER}{path}"));
     let methods = json!(["client_secret_basic", "client_secret_post", "private_key_jwt"]);
-    let algorithms = json!(["EdDSA", "ES256", "RS256"]);
+    let algorithms = json!(["Ed25519", "EdDSA", "ES256", "RS256"]);
     let scopes = json!([
         "products:read",
         "products:write",
