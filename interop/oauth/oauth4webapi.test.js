@@ -24,16 +24,11 @@ function client(name) {
     return { client_id: haat.clients[name].id };
 }
 
-// This client calls Ed25519 by the name that RFC 9864 gave it; Haat knows the older one, EdDSA.
-const olderName = {
-    [oauth.modifyAssertion]: (header) => (header.alg = header.alg === 'Ed25519' ? 'EdDSA' : header.alg),
-};
-
 function proof(name) {
     const { method, secret, key } = haat.clients[name];
     if (method === 'client_secret_basic') return oauth.ClientSecretBasic(secret);
     if (method === 'client_secret_post') return oauth.ClientSecretPost(secret);
-    return oauth.PrivateKeyJwt({ key: key.privateKey, kid: key.jwk.kid }, olderName);
+    return oauth.PrivateKeyJwt({ key: key.privateKey, kid: key.jwk.kid });
 }
 
 async function token(name, parameters = {}, options = {}) {
@@ -136,7 +131,7 @@ test('a token without the scope is told which one it lacks', async () => {
 for (const alg of ['ES256', 'Ed25519']) {
     test(`DPoP with ${alg}: the token is bound to the key and of no use without it`, async () => {
         const keys = await oauth.generateKeyPair(alg);
-        const DPoP = oauth.DPoP(client('bound'), keys, olderName);
+        const DPoP = oauth.DPoP(client('bound'), keys);
         const issued = await token('bound', {}, { DPoP });
         assert.equal(issued.token_type, 'dpop');
         const thumbprint = await DPoP.calculateThumbprint();
@@ -146,7 +141,7 @@ for (const alg of ['ES256', 'Ed25519']) {
 
         assert.equal((await write(issued.access_token, `D-${alg}`, { DPoP })).status, 201);
         await assert.rejects(write(issued.access_token, 'D-none'), oauth.WWWAuthenticateChallengeError);
-        const stranger = oauth.DPoP(client('bound'), await oauth.generateKeyPair(alg), olderName);
+        const stranger = oauth.DPoP(client('bound'), await oauth.generateKeyPair(alg));
         await assert.rejects(
             write(issued.access_token, 'D-other', { DPoP: stranger }),
             oauth.WWWAuthenticateChallengeError,
@@ -173,11 +168,13 @@ test('a refusal is an OAuth error with a challenge', async () => {
     });
 });
 
-// To be done in Haat: RFC 9864 makes EdDSA an older name. It is no failure of the run until then.
-test('Ed25519 by the name of RFC 9864', { todo: 'Haat takes Ed25519 by the name EdDSA only' }, async () => {
+test('Ed25519 by its older name, EdDSA', async () => {
+    const older = {
+        [oauth.modifyAssertion]: (header) => (header.alg = header.alg === 'Ed25519' ? 'EdDSA' : header.alg),
+    };
     const { key } = haat.clients.ed;
-    const itself = oauth.PrivateKeyJwt({ key: key.privateKey, kid: key.jwk.kid });
+    const itself = oauth.PrivateKeyJwt({ key: key.privateKey, kid: key.jwk.kid }, older);
     const answer = await oauth.clientCredentialsGrantRequest(server, client('ed'), itself, {}, http);
     await oauth.processClientCredentialsResponse(server, client('ed'), answer);
-    await token('bound', {}, { DPoP: oauth.DPoP(client('bound'), await oauth.generateKeyPair('Ed25519')) });
+    await token('bound', {}, { DPoP: oauth.DPoP(client('bound'), await oauth.generateKeyPair('Ed25519'), older) });
 });
