@@ -98,7 +98,10 @@ impl Leases {
     /// Adds a run whose slices take `lasting` in all.
     fn add(&mut self, run: Run, lasting: Duration) {
         if self.older.units == 0 {
-            self.older = std::mem::replace(&mut self.newer, run);
+            self.older = std::mem::replace(&mut self.newer, Run { units: 0, ..run });
+        }
+        if self.older.units == 0 {
+            self.older = run;
         } else if self.newer.units == 0 {
             self.newer = run;
         } else {
@@ -427,6 +430,17 @@ mod tests {
         tokio::time::advance(Duration::from_millis(50)).await;
         assert!(matches!(account.take(QUOTA, 21), Answer::Ask(_)));
         assert_eq!(account.take(QUOTA, 20), Answer::Enough);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_back_is_of_the_lease_that_it_was_taken_from() {
+        let account = Account::new();
+        for _ in 0..2 {
+            account.granted(QUOTA, taken(2), 1, Instant::now());
+            account.give_back(1);
+            assert_eq!(account.take(QUOTA, 2), Answer::Enough);
+            tokio::time::advance(Duration::from_millis(600)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]
