@@ -35,13 +35,11 @@ pub(crate) struct Account {
 }
 
 pub(crate) struct State {
-    leased: u64,
+    leased: Leases,
     /// How much the last lease was.
     size: u64,
     /// Whether the next one is on its way.
     refilling: bool,
-    /// When the last slice of what is leased ends.
-    lease_ends: Instant,
     /// When the bucket is full again, by the cache's last answer.
     full_at: Instant,
     /// What was refused lately, and until when it need not be asked for again.
@@ -54,6 +52,64 @@ pub(crate) struct State {
     local: Option<Bucket>,
     /// What was spent of it that the cache has not been told.
     spent_locally: u64,
+}
+
+/// Leased units, whose slices of the TAT follow each other without a gap.
+#[derive(Clone, Copy)]
+struct Run {
+    units: u64,
+    /// When the last slice ends.
+    ends: Instant,
+}
+
+impl Run {
+    /// Lets go of units whose slices have come due.
+    fn settle(&mut self, interval: Duration, now: Instant) {
+        if self.units > 0 {
+            let ahead = self.ends.saturating_duration_since(now).as_micros() / interval.as_micros().max(1);
+            self.units = self.units.min(u64::try_from(ahead).unwrap_or(u64::MAX));
+        }
+    }
+}
+
+/// What is left of a lease, and the next one that came before it was spent: its slices are later ones.
+#[derive(Clone, Copy)]
+struct Leases {
+    older: Run,
+    newer: Run,
+}
+
+impl Leases {
+    fn units(&self) -> u64 {
+        self.older.units.saturating_add(self.newer.units)
+    }
+
+    fn settle(&mut self, interval: Duration, now: Instant) {
+        self.older.settle(interval, now);
+        self.newer.settle(interval, now);
+    }
+
+    fn spend(&mut self, units: u64) {
+        let of_older = units.min(self.older.units);
+        self.older.units -= of_older;
+        self.newer.units = self.newer.units.saturating_sub(units - of_older);
+    }
+
+    /// Adds a run whose slices take `lasting` in all.
+    fn add(&mut self, run: Run, lasting: Duration) {
+        if self.older.units == 0 {
+            self.older = std::mem::replace(&mut self.newer, Run { units: 0, ..run });
+        }
+        if self.older.units == 0 {
+            self.older = run;
+        } else if self.newer.units == 0 {
+            self.newer = run;
+        } else {
+            // There is no third place: all count as if they followed those before without a gap.
+            let ends = run.ends.min(self.newer.ends + lasting);
+            self.newer = Run { units: self.newer.units + run.units, ends };
+        }
+    }
 }
 
 /// What an account says to a request.
@@ -78,10 +134,9 @@ impl Account {
     pub fn new() -> Self {
         let now = Instant::now();
         let state = State {
-            leased: 0,
+            leased: Leases { older: Run { units: 0, ends: now }, newer: Run { units: 0, ends: now } },
             size: 0,
             refilling: false,
-            lease_ends: now,
             full_at: now,
             refused: None,
             retry_at: now,
@@ -102,8 +157,8 @@ impl Account {
     pub fn take(&self, quota: Quota, cost: u64) -> Answer {
         let (mut state, now) = (self.state(), Instant::now());
         state.settle(quota, now);
-        if state.leased >= cost {
-            state.leased -= cost;
+        if state.leased.units() >= cost {
+            state.leased.spend(cost);
             return Answer::Enough;
         }
         if let Some(retry) = state.refuses(quota, cost, now) {
@@ -143,7 +198,7 @@ impl Account {
 
     /// Gives leased units back that were spent on a request which another policy refused.
     pub fn give_back(&self, cost: u64) {
-        self.state().leased += cost;
+        self.state().leased.older.units += cost;
     }
 
     /// Takes note that units which the cache gave are with it again.
@@ -200,14 +255,14 @@ impl State {
     /// Whether so much is leased.
     pub fn has(&mut self, quota: Quota, cost: u64, now: Instant) -> bool {
         self.settle(quota, now);
-        self.leased >= cost
+        self.leased.units() >= cost
     }
 
     /// Whether the cache has said lately that there is not so much, and how long there will not be.
     pub fn refuses(&self, quota: Quota, cost: u64, now: Instant) -> Option<Duration> {
         let (refused, until) = self.refused?;
         // Of less than was refused there may be enough, and what is leased is not the cache's any more.
-        if refused > cost || until <= now || self.leased >= cost {
+        if refused > cost || until <= now || self.leased.units() >= cost {
             return None;
         }
         let more = interval(quota).saturating_mul(saturated(cost - refused));
@@ -216,17 +271,14 @@ impl State {
 
     /// Lets go of leased units whose slices have come due.
     fn settle(&mut self, quota: Quota, now: Instant) {
-        if self.leased > 0 {
-            let ahead = self.lease_ends.saturating_duration_since(now).as_micros() / interval(quota).as_micros().max(1);
-            self.leased = self.leased.min(u64::try_from(ahead).unwrap_or(u64::MAX));
-        }
+        self.leased.settle(interval(quota), now);
     }
 
     /// Spends what is leased, which [`Self::has`] has said there is. Gives how much to lease next once little is left: asked
     /// for now, it is there before anybody would have to wait for it.
     pub fn spend(&mut self, quota: Quota, cost: u64) -> Option<u64> {
-        self.leased = self.leased.saturating_sub(cost);
-        if self.refilling || self.leased > self.size / EARLY {
+        self.leased.spend(cost);
+        if self.refilling || self.leased.units() > self.size / EARLY {
             return None;
         }
         let next = self.worth_leasing(quota);
@@ -248,12 +300,8 @@ impl State {
             return;
         }
         self.settle(quota, now);
-        // What was leased before has earlier slices: all count as if they followed those without a gap.
-        self.lease_ends = match self.leased {
-            0 => self.full_at,
-            _ => self.full_at.min(self.lease_ends + interval(quota).saturating_mul(saturated(granted))),
-        };
-        self.leased += left;
+        let run = Run { units: left, ends: self.full_at };
+        self.leased.add(run, interval(quota).saturating_mul(saturated(granted)));
         self.size = left;
     }
 
@@ -267,7 +315,8 @@ impl State {
         let mut bucket = self.bucket(now_us, now);
         let taken = bucket.take(now_us, quota, cost, cost);
         self.local = Some(bucket);
-        (self.leased, self.refused) = (0, None);
+        self.leased.spend(u64::MAX);
+        self.refused = None;
         self.full_at = now + taken.full_in;
         // What has come back meanwhile is no debt.
         self.spent_locally = (self.spent_locally + taken.granted).min(quota.units - taken.left.min(quota.units));
@@ -282,7 +331,7 @@ impl State {
     /// What is left at that time: the bucket has refilled since the cache was asked, and what is leased is not spent.
     pub fn view(&self, quota: Quota, now: Instant) -> View {
         let interval = interval(quota);
-        let leased = interval.saturating_mul(saturated(self.leased));
+        let leased = interval.saturating_mul(saturated(self.leased.units()));
         let full_in = self.full_at.saturating_duration_since(now).saturating_sub(leased);
         let spent = full_in.as_micros().div_ceil(interval.as_micros().max(1));
         View { left: quota.units.saturating_sub(u64::try_from(spent).unwrap_or(u64::MAX)), full_in }
@@ -368,6 +417,30 @@ mod tests {
         account.refilled(QUOTA, Some(taken(50)), Instant::now());
         assert_eq!(account.take(QUOTA, 50), Answer::Enough);
         assert!(matches!(account.take(QUOTA, 1), Answer::Ask(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_leased_ahead_outlives_what_is_left_of_the_lease_before() {
+        let account = Account::new();
+        let short = Taken { full_in: Duration::from_millis(100), ..taken(20) };
+        account.refilled(QUOTA, Some(short), Instant::now());
+        tokio::time::advance(Duration::from_millis(90)).await;
+        account.refilled(QUOTA, Some(short), Instant::now());
+        assert_eq!(account.view(QUOTA), View { left: 930, full_in: Duration::from_millis(70) }, "ten are due already");
+        tokio::time::advance(Duration::from_millis(50)).await;
+        assert!(matches!(account.take(QUOTA, 21), Answer::Ask(_)));
+        assert_eq!(account.take(QUOTA, 20), Answer::Enough);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_back_is_of_the_lease_that_it_was_taken_from() {
+        let account = Account::new();
+        for _ in 0..2 {
+            account.granted(QUOTA, taken(2), 1, Instant::now());
+            account.give_back(1);
+            assert_eq!(account.take(QUOTA, 2), Answer::Enough);
+            tokio::time::advance(Duration::from_millis(600)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]
