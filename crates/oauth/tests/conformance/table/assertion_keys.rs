@@ -70,6 +70,12 @@ fn algorithms(stage: &Stage) -> Vec<Row> {
     let [text, raw, der, jwk] = ed.public_forms().try_into().unwrap();
     let confused = |name, bytes: &[u8]| no(name, "RFC 8725 §2.1", &by(stage, "ed").by(&Signer::secret("key-1", bytes)));
     vec![
+        granted("EdDSA by its newer name", "RFC 9864 §2.2", sent(&named("Ed25519"))),
+        no(
+            "the newer name over an RSA key",
+            "RFC 9864 §2.2",
+            &by(stage, "rsa").header("alg", "Ed25519").by(stage.signer("rsa")),
+        ),
         no("alg none", "RFC 8725 §2.1", &by(stage, "ed").header("alg", "none").unsigned()),
         no("alg None", "RFC 8725 §2.1", &by(stage, "ed").header("alg", "None").unsigned()),
         no("alg none and a signature", "RFC 8725 §2.1", &named("none")),

@@ -100,7 +100,10 @@ fn keys(stage: &Stage) -> Vec<Row> {
     let (key, other) = (Signer::ed25519(""), Signer::ed25519(""));
     let section = "RFC 9449 §4.3";
     let no = |name, jwt: &str| refused(name, section, stage.asked_by("basic").proof(jwt), INVALID_PROOF);
+    let sent = |jwt: String| stage.asked_by("basic").proof(&jwt);
     let of = |jwk: Value| proof(stage).header("jwk", jwk);
+    let mut newer = key.jwk();
+    newer["alg"] = json!("Ed25519");
     let mut private = key.jwk();
     private["d"] = json!("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
     let secret = Signer::secret("", b"0123456789abcdef0123456789abcdef");
@@ -109,6 +112,9 @@ fn keys(stage: &Stage) -> Vec<Row> {
     let list = json!(["x", "POST", format!("{ISSUER}/oauth/token"), stage.now()]).to_string();
     let head = json!({"typ": "dpop+jwt", "alg": "EdDSA", "jwk": key.jwk()}).to_string();
     vec![
+        granted("a proof by the newer name of EdDSA", "RFC 9864 §2.2", sent(header("alg", json!("Ed25519")))),
+        granted("a key that names it so", "RFC 9864 §2.2", sent(of(newer).proved_by(&key)))
+            .claim("cnf", json!({"jkt": key.thumbprint()})),
         no("a proof with alg none", &of(key.jwk()).header("alg", "none").unsigned()),
         no("a proof with a symmetric key", &proof(stage).proved_by(&secret)),
         no("HS256 over the public key of a proof", &of(key.jwk()).as_hs256(&key)),
