@@ -181,11 +181,11 @@ impl Gate {
     async fn look(&self, silent_since: &mut Instant) -> bool {
         if let Some(connection) = self.connection.load_full() {
             let mut connection = (*connection).clone();
-            match timeout(self.patience, self.write(&mut connection)).await {
-                Ok(Ok(well)) => return well,
-                Ok(Err(_)) => self.connection.store(None),
-                Err(_) if silent_since.elapsed() >= GIVE_UP => self.connection.store(None),
-                Err(_) => return false,
+            match patiently(self.patience, self.write(&mut connection)).await {
+                Some(Ok(well)) => return well,
+                Some(Err(_)) => self.connection.store(None),
+                None if silent_since.elapsed() >= GIVE_UP => self.connection.store(None),
+                None => return false,
             }
         }
         *silent_since = Instant::now();

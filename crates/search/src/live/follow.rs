@@ -14,7 +14,7 @@ use haat_catalog::{Change, Origin, ProductId, Seq};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::backstage::blocking;
+use super::backstage::{self, blocking};
 use super::build::{Build, BuildError, Built, Progress, Source};
 use super::folder::Folder;
 use super::generation::{Generation, Payload, empty_view};
@@ -289,7 +289,7 @@ impl Follower {
         {
             self.inspected = true;
             let generation = Arc::clone(&live.generation);
-            self.inspection = Some(tokio::task::spawn_blocking(move || generation.damaged_file()));
+            self.inspection = Some(backstage::spawn(move || generation.damaged_file()));
         }
     }
 

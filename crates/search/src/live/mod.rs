@@ -1,5 +1,6 @@
 //! The living index: kept in its [`folder`], written by one [`follow`]er of the change log, built anew when it has to
-//! be ([`build`]) on threads behind the others ([`backstage`]), read by any number of searches ([`index`]) that a few at a time are let in ([`admission`]).
+//! be ([`build`]), read by any number of searches ([`index`]) that a few at a time are let in ([`admission`]), all on threads
+//! behind the others (`backstage`).
 
 pub mod admission;
 pub mod agreement;
