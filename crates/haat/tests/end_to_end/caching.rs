@@ -8,7 +8,7 @@ use haat_testkit::generate::Generator;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
@@ -366,16 +366,9 @@ async fn where_reading_needs_a_scope_nothing_kept_is_given_without_it() {
     stage.set("HAAT_AUTH__PUBLIC_READ", "false");
     let server = stage.start().await;
     server.put(&least("A", "Apple", 1)).await.expect(201);
-    let made = stage.run(&["--json", "clients", "create", "--name", "Writer", "--scope", "products:write"]).await;
-    let writer = made.succeeded().json();
-    let secret = writer["client_secret"].as_str().unwrap();
-    let id = writer["id"].as_str().unwrap();
-    eventually("the client is known", SOON, async || {
-        let asked = server.bare(Method::POST, "/oauth/token").basic_auth(id, Some(secret));
-        let form = asked.header("content-type", "application/x-www-form-urlencoded");
-        (server.send(form.body("grant_type=client_credentials")).await.status == 200).then_some(())
-    })
-    .await;
+    let made = json!({ "name": "Writer", "scopes": ["products:write"] });
+    let made = server.send(server.request(Method::POST, "/v1/clients").json(&made)).await.expect(201).json();
+    let (id, secret) = (made["id"].as_str().unwrap(), made["client_secret"].as_str().unwrap());
     let writer = server.token_of(id, secret, &[]).await;
     eventually("the product is listed", SOON, async || {
         let listing = server.bare(Method::GET, "/v1/products").bearer_auth(server.token());

@@ -106,22 +106,26 @@ fn message(method: &str, path: &str, body: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{about}\r\n{body}")
 }
 
+fn write(token: &str, method: &str, path: &str, body: &str) -> String {
+    message(method, path, body).replacen("\r\nhost:", &format!("\r\nauthorization: Bearer {token}\r\nhost:"), 1)
+}
+
 /// Requests of every kind in one connection, with the status each must have.
-fn conversation(round: usize) -> Vec<(&'static str, String, u16)> {
+fn conversation(token: &str, round: usize) -> Vec<(&'static str, String, u16)> {
     let product = json!({ "name": format!("Oats {round}"), "price": { "amount": 100, "currency": "EUR" } }).to_string();
     vec![
         ("GET", HOT.to_owned(), 200),
         ("GET", message("GET", &format!("/v1/products?limit=2&q=rice+{round}"), ""), 200),
         ("GET", HOT.to_owned(), 200),
-        ("PUT", message("PUT", &format!("/v1/products/O{round}"), &product), 201),
+        ("PUT", write(token, "PUT", &format!("/v1/products/O{round}"), &product), 201),
         ("GET", message("GET", "/v1/products/nothing-of-that-name", ""), 404),
         ("GET", HOT.to_owned(), 200),
-        ("POST", message("POST", "/v1/products", "{"), 400),
+        ("POST", write(token, "POST", "/v1/products", "{"), 400),
         ("HEAD", HOT.replace("GET", "HEAD"), 200),
         ("GET", message("GET", "/livez", ""), 200),
         ("GET", HOT.to_owned(), 200),
         ("GET", message("GET", "/v1/products?limit=0x", ""), 400),
-        ("DELETE", message("DELETE", "/v1/products/S4", ""), if round == 0 { 204 } else { 404 }),
+        ("DELETE", write(token, "DELETE", "/v1/products/S4", ""), if round == 0 { 204 } else { 404 }),
     ]
 }
 
@@ -130,7 +134,7 @@ async fn hot_and_other_requests_take_turns_on_one_connection() {
     let (_stage, server) = stocked().await;
     let mut raw = Raw::to(&server).await;
     for round in 0..5 {
-        for (method, request, status) in conversation(round) {
+        for (method, request, status) in conversation(&server.token(), round) {
             raw.send(&request).await;
             let answer = raw.answer(method).await;
             assert_eq!(answer.status, status, "{request}\n{}", String::from_utf8_lossy(&answer.body));
@@ -149,7 +153,8 @@ async fn pieces_and_pipelines_of_every_cut_are_answered_in_order() {
     let (_stage, server) = stocked().await;
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     for round in 0..60 {
-        let asked: Vec<_> = conversation(100 + round).into_iter().filter(|(method, ..)| *method != "DELETE").collect();
+        let asked: Vec<_> =
+            conversation(&server.token(), 100 + round).into_iter().filter(|(method, ..)| *method != "DELETE").collect();
         let named = |(i, (_, request, _)): (usize, &(&str, String, u16))| {
             request.replacen("\r\nhost:", &format!("\r\nx-request-id: r{round}-{i}\r\nhost:"), 1)
         };

@@ -18,6 +18,7 @@ async fn a_server_that_is_asked_to_stop_answers_what_it_accepted(#[case] backend
     let address = server.address();
     let mut writers = JoinSet::new();
     for writer in 0..6 {
+        let token = server.token();
         writers.spawn(async move {
             let client = reqwest::Client::new();
             let (mut acknowledged, mut unanswered) = (Vec::new(), Vec::new());
@@ -25,7 +26,7 @@ async fn a_server_that_is_asked_to_stop_answers_what_it_accepted(#[case] backend
                 let sku = format!("W{writer}-{n}");
                 let url = format!("http://{address}/v1/products/{sku}");
                 // A connection may end before the server has looked at it; what it has looked at must bring an answer.
-                match client.put(url).json(&least(&sku, "Apple", n)).send().await {
+                match client.put(url).bearer_auth(&token).json(&least(&sku, "Apple", n)).send().await {
                     Ok(reply) if reply.status() == 201 => acknowledged.push(sku),
                     Ok(reply) => assert_eq!(reply.status(), 503, "{reply:?}"),
                     Err(e) if e.is_connect() => break,
