@@ -18,6 +18,8 @@ mod port;
 pub mod redis;
 mod script;
 
+/// What [`Cache`] is implemented with, elsewhere as well.
+pub use async_trait::async_trait;
 pub use memory::MemoryCache;
 pub use port::{Cache, CacheError, Held, Ordered};
 pub use script::{Cell, Script};

@@ -49,11 +49,11 @@ impl Quota {
     }
 
     /// The arguments of [`TAKE`]: at least `least` units or none, at most `most`, of which those beyond `least` may be
-    /// spent during `ahead`.
-    pub fn arguments(self, least: u64, most: u64, ahead: Duration) -> [i64; 5] {
+    /// spent during `ahead`; `owed` units were spent before that nobody asked for, and fewer than none were given back.
+    pub fn arguments(self, least: u64, most: u64, ahead: Duration, owed: i64) -> [i64; 6] {
         let integer = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let ahead = i64::try_from(ahead.as_micros()).unwrap_or(i64::MAX);
-        [self.interval_us(), integer(self.units), integer(least), integer(most), ahead]
+        [self.interval_us(), integer(self.units), integer(least), integer(most), ahead, owed]
     }
 }
 
@@ -71,13 +71,17 @@ impl Taken {
     }
 }
 
-/// Takes units: arguments interval in µs, quota, least, most, ahead in µs; gives granted, left, µs until full, µs until
-/// `least` can be had. With 0 for least and most it only looks.
+/// Takes units: arguments interval in µs, quota, least, most, ahead in µs, owed; gives granted, left, µs until full, µs
+/// until `least` can be had. With 0 for least, most and owed it only looks.
 ///
 /// A unit takes a slice of one interval out of the time before the TAT. Spent when its slice begins or sooner, it is
 /// within the quota whatever others do: the TAT of what was really spent is never later than this one. Spent later it
 /// would be a unit more than the bucket, which refills meanwhile, may give. So where more is taken than is spent at once,
 /// the slices begin no sooner than `ahead` from now; where that leaves nothing beyond `least`, just `least` is taken.
+///
+/// What is owed is taken first, be it there or not, and is known from then on whatever comes of the rest. It leaves an
+/// empty bucket at worst: told twice, because an answer was lost, it locks nobody out for longer than the window. Fewer
+/// than none are units that were taken a moment ago, put back as if they had not been asked for.
 ///
 /// A TAT beyond what the quota allows (the policy was tightened, or the clock went back) counts as an empty bucket.
 pub static TAKE: Script = Script { name: "take", lua: LUA, native: take };
@@ -86,10 +90,10 @@ const LUA: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local interval, quota = tonumber(ARGV[1]), tonumber(ARGV[2])
-local least, most, ahead = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local least, most, ahead, owed = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local full = now + quota * interval
 local tat = tonumber(redis.call('GET', KEYS[1]) or '0')
-tat = math.min(math.max(tat, now), full)
+tat = math.max(math.min(math.max(tat, now) + owed * interval, full), now)
 local available = math.floor((full - tat) / interval)
 local granted = 0
 if available >= least then
@@ -102,8 +106,8 @@ if available >= least then
     available = room
   end
 end
-if granted > 0 then
-  tat = tat + granted * interval
+tat = tat + granted * interval
+if granted > 0 or owed ~= 0 then
   redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', math.floor((tat - now) / 1000) + 1)
 end
 local retry = 0
@@ -111,9 +115,10 @@ if granted == 0 and least > 0 then retry = math.max(tat + least * interval - ful
 return {granted, available - granted, tat - now, retry}";
 
 fn take(now: i64, cell: &mut Cell, arguments: &[i64]) -> Vec<i64> {
-    let [interval, quota, least, most, ahead] = *arguments else { return Vec::new() };
+    let [interval, quota, least, most, ahead, owed] = *arguments else { return Vec::new() };
     let full = now.saturating_add(quota.saturating_mul(interval));
-    let mut tat = cell.value.unwrap_or(0).max(now).min(full);
+    let known = cell.value.unwrap_or(0).max(now);
+    let mut tat = known.saturating_add(owed.saturating_mul(interval)).min(full).max(now);
     let mut available = (full - tat) / interval.max(1);
     let mut granted = 0;
     if available >= least {
@@ -125,34 +130,12 @@ fn take(now: i64, cell: &mut Cell, arguments: &[i64]) -> Vec<i64> {
             (granted, tat, available) = (room.min(most), later, room);
         }
     }
-    if granted > 0 {
-        tat += granted * interval;
+    tat += granted * interval;
+    if granted > 0 || owed != 0 {
         *cell = Cell { value: Some(tat), ttl_ms: (tat - now) / 1000 + 1 };
     }
     let retry = if granted == 0 && least > 0 { (tat + least * interval - full).max(0) } else { 0 };
     vec![granted, available - granted, tat - now, retry]
-}
-
-/// Moves the TAT without a condition, by so many µs: back by what [`TAKE`] gave a moment ago, as if it had not been asked
-/// for, or forward by what was spent while nobody could be asked; gives nothing.
-pub static SHIFT: Script = Script { name: "shift", lua: LUA_SHIFT, native: shift };
-
-const LUA_SHIFT: &str = r"
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local tat = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + tonumber(ARGV[1])
-if tat > now then
-  redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', math.floor((tat - now) / 1000) + 1)
-else
-  redis.call('DEL', KEYS[1])
-end
-return {}";
-
-fn shift(now: i64, cell: &mut Cell, arguments: &[i64]) -> Vec<i64> {
-    let [by] = *arguments else { return Vec::new() };
-    let tat = cell.value.unwrap_or(0).max(now).saturating_add(by).max(now);
-    *cell = Cell { value: Some(tat), ttl_ms: (tat - now) / 1000 + 1 };
-    Vec::new()
 }
 
 /// A bucket in this process.
@@ -162,7 +145,7 @@ pub(crate) struct Bucket(Cell);
 impl Bucket {
     /// Takes units at a time in microseconds, on any clock that only goes forward.
     pub(crate) fn take(&mut self, now_us: i64, quota: Quota, least: u64, most: u64) -> Taken {
-        let answer = take(now_us, &mut self.0, &quota.arguments(least, most, Duration::ZERO));
+        let answer = take(now_us, &mut self.0, &quota.arguments(least, most, Duration::ZERO, 0));
         Taken::read(&answer).unwrap_or(Taken { granted: 0, left: 0, full_in: Duration::ZERO, retry_in: Duration::ZERO })
     }
 
@@ -220,7 +203,8 @@ mod tests {
     fn what_is_not_spent_at_once_takes_its_place_ahead() {
         let mut cell = Cell { value: None, ttl_ms: 0 };
         let mut step = |now, least, most| {
-            let arguments = Quota { units: 10, window_us: 10_000_000 }.arguments(least, most, Duration::from_secs(2));
+            let arguments =
+                Quota { units: 10, window_us: 10_000_000 }.arguments(least, most, Duration::from_secs(2), 0);
             take(now, &mut cell, &arguments)
         };
         let now = 1_000_000_000;
@@ -231,6 +215,23 @@ mod tests {
         assert_eq!(step(now, 1, 5), [2, 0, 10_000_000, 0], "as far as there are any");
         assert_eq!(step(now, 2, 5), [0, 0, 10_000_000, 2_000_000]);
         assert_eq!(step(now + 1_000_000, 1, 5), [1, 0, 10_000_000, 0], "the least of all where there is no more");
+    }
+
+    #[test]
+    fn what_is_owed_is_taken_first_and_known_although_nothing_is_granted() {
+        let mut cell = Cell { value: None, ttl_ms: 0 };
+        let mut step = |now, least, most, owed| {
+            let answer = take(now, &mut cell, &MINUTE.arguments(least, most, Duration::ZERO, owed));
+            let ttl_ms = std::mem::take(&mut cell.ttl_ms);
+            (answer, ttl_ms)
+        };
+        let now = 1_000_000_000;
+        assert_eq!(step(now, 3, 3, 4), (vec![0, 2, 40_000_000, 10_000_000], 40_001));
+        assert_eq!(step(now, 2, 2, 0), (vec![2, 0, 60_000_000, 0], 60_001), "the others are spent");
+        assert_eq!(step(now, 0, 0, -2), (vec![0, 2, 40_000_000, 0], 40_001), "given back");
+        assert_eq!(step(now, 0, 0, 50), (vec![0, 0, 60_000_000, 0], 60_001), "an empty bucket, nothing worse");
+        assert_eq!(step(now, 0, 0, -50), (vec![0, 6, 0, 0], 1), "nor is it more than full");
+        assert_eq!(step(now, 0, 0, 0), (vec![0, 6, 0, 0], 0), "a look writes nothing");
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! is left. A quiet key costs a call per request. A leased unit may be spent until its slice of the TAT comes due
 //! ([`crate::gcra::TAKE`]), then it is lost: by then the bucket has refilled by as much. So all that is spent anywhere is
 //! within the quota as if each unit had been taken when it was spent; it errs on the side of admitting less, never more.
+//!
+//! What is spent while the cache is gone is owed to it. Until it is told nothing is spent in advance: the next request asks
+//! the cache and tells it in the same step ([`crate::entry`]).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::gcra::{Bucket, Quota, Taken};
+use crate::runs::{Leases, Run, Spent};
 
 /// For how much traffic a lease is taken.
 const LEASE: Duration = Duration::from_millis(100);
@@ -30,13 +34,18 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_se
 /// One key of one policy.
 pub(crate) struct Account {
     state: Mutex<State>,
-    /// Held by the one who asks the cache.
+    /// Held by the one who asks the cache: there is one lease on its way at most, and answers are noted in the order in
+    /// which they were given.
     pub asking: tokio::sync::Mutex<()>,
 }
 
+/// The right to ask the cache about an account.
+pub(crate) type Turn<'a> = tokio::sync::MutexGuard<'a, ()>;
+
 pub(crate) struct State {
     leased: Leases,
-    /// How much the last lease was.
+    /// How much the last lease was; nothing where the cache had none to give, so that it is not asked again for every unit
+    /// that is left.
     size: u64,
     /// Whether the next one is on its way.
     refilling: bool,
@@ -51,72 +60,16 @@ pub(crate) struct State {
     /// While the cache is gone. It is kept when the cache is back, so that one that comes and goes does not fill it up.
     local: Option<Bucket>,
     /// What was spent of it that the cache has not been told.
-    spent_locally: u64,
-}
-
-/// Leased units, whose slices of the TAT follow each other without a gap.
-#[derive(Clone, Copy)]
-struct Run {
-    units: u64,
-    /// When the last slice ends.
-    ends: Instant,
-}
-
-impl Run {
-    /// Lets go of units whose slices have come due.
-    fn settle(&mut self, interval: Duration, now: Instant) {
-        if self.units > 0 {
-            let ahead = self.ends.saturating_duration_since(now).as_micros() / interval.as_micros().max(1);
-            self.units = self.units.min(u64::try_from(ahead).unwrap_or(u64::MAX));
-        }
-    }
-}
-
-/// What is left of a lease, and the next one that came before it was spent: its slices are later ones.
-#[derive(Clone, Copy)]
-struct Leases {
-    older: Run,
-    newer: Run,
-}
-
-impl Leases {
-    fn units(&self) -> u64 {
-        self.older.units.saturating_add(self.newer.units)
-    }
-
-    fn settle(&mut self, interval: Duration, now: Instant) {
-        self.older.settle(interval, now);
-        self.newer.settle(interval, now);
-    }
-
-    fn spend(&mut self, units: u64) {
-        let of_older = units.min(self.older.units);
-        self.older.units -= of_older;
-        self.newer.units = self.newer.units.saturating_sub(units - of_older);
-    }
-
-    /// Adds a run whose slices take `lasting` in all.
-    fn add(&mut self, run: Run, lasting: Duration) {
-        if self.older.units == 0 {
-            self.older = std::mem::replace(&mut self.newer, Run { units: 0, ..run });
-        }
-        if self.older.units == 0 {
-            self.older = run;
-        } else if self.newer.units == 0 {
-            self.newer = run;
-        } else {
-            // There is no third place: all count as if they followed those before without a gap.
-            let ends = run.ends.min(self.newer.ends + lasting);
-            self.newer = Run { units: self.newer.units + run.units, ends };
-        }
-    }
+    owed: u64,
+    /// Whether it is known among those that owe ([`crate::debts`]).
+    listed: bool,
 }
 
 /// What an account says to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// There is enough.
-    Enough,
+    /// There was enough, and it is spent.
+    Enough(Spent),
     /// There is not, and there will not be before that.
     Refused(Duration),
     /// The cache has to be asked for so much at most.
@@ -134,7 +87,7 @@ impl Account {
     pub fn new() -> Self {
         let now = Instant::now();
         let state = State {
-            leased: Leases { older: Run { units: 0, ends: now }, newer: Run { units: 0, ends: now } },
+            leased: Leases::none(now),
             size: 0,
             refilling: false,
             full_at: now,
@@ -143,7 +96,8 @@ impl Account {
             rate: 0.0,
             asked: now,
             local: None,
-            spent_locally: 0,
+            owed: 0,
+            listed: false,
         };
         Self { state: Mutex::new(state), asking: tokio::sync::Mutex::new(()) }
     }
@@ -156,10 +110,8 @@ impl Account {
     /// Takes a request's units from the lease, if there are enough.
     pub fn take(&self, quota: Quota, cost: u64) -> Answer {
         let (mut state, now) = (self.state(), Instant::now());
-        state.settle(quota, now);
-        if state.leased.units() >= cost {
-            state.leased.spend(cost);
-            return Answer::Enough;
+        if state.has(quota, cost, now) {
+            return Answer::Enough(state.leased.spend(cost));
         }
         if let Some(retry) = state.refuses(quota, cost, now) {
             return Answer::Refused(retry);
@@ -168,23 +120,24 @@ impl Account {
     }
 
     /// Takes note of what the cache gave to the one who asked for `cost` at `asked`, so that no slice is taken to last
-    /// longer than it does; the asker's part of it is spent then.
-    pub fn granted(&self, quota: Quota, taken: Taken, cost: u64, asked: Instant) {
+    /// longer than it does; the asker's part of it is spent then. Gives it, where it is of a lease.
+    pub fn granted(&self, quota: Quota, taken: Taken, cost: u64, asked: Instant) -> Option<Spent> {
         let (mut state, now) = (self.state(), Instant::now());
         state.full_at = asked + taken.full_in;
         if taken.granted == 0 {
             state.refused = Some((cost, now + taken.retry_in.clamp(PAUSE.0, PAUSE.1)));
             state.retry_at = now + taken.retry_in;
-            return;
+            return None;
         }
         // The asker's units are spent here and now, nobody else can be quicker; the lease is what is beyond them.
-        state.lease(quota, taken.granted, taken.granted.saturating_sub(cost), now);
+        let ends = state.lease(quota, taken.granted, taken.granted.saturating_sub(cost), now)?;
+        Some(Spent::of(Run { units: cost, ends }))
     }
 
     /// Takes note of what came of a lease that was asked for ahead of its need.
     pub fn refilled(&self, quota: Quota, taken: Option<Taken>, asked: Instant) {
         let mut state = self.state();
-        state.refilling = false;
+        (state.refilling, state.size) = (false, 0);
         if let Some(taken) = taken {
             state.full_at = asked + taken.full_in;
             state.lease(quota, taken.granted, taken.granted, Instant::now());
@@ -197,13 +150,8 @@ impl Account {
     }
 
     /// Gives leased units back that were spent on a request which another policy refused.
-    pub fn give_back(&self, cost: u64) {
-        self.state().leased.older.units += cost;
-    }
-
-    /// Takes note that units which the cache gave are with it again.
-    pub fn returned(&self, quota: Quota, cost: u64) {
-        self.state().fill(quota, cost);
+    pub fn give_back(&self, spent: Spent) {
+        self.state().leased.give_back(spent);
     }
 
     /// The same with units of the bucket that stands in for the cache.
@@ -212,8 +160,9 @@ impl Account {
         if let Some(bucket) = &mut state.local {
             bucket.give_back(quota, cost);
         }
-        state.spent_locally = state.spent_locally.saturating_sub(cost);
-        state.fill(quota, cost);
+        state.owed = state.owed.saturating_sub(cost);
+        let time = interval(quota).saturating_mul(saturated(cost));
+        state.full_at = state.full_at.checked_sub(time).unwrap_or(state.asked);
     }
 
     /// Takes a request's units from the bucket that stands in for the cache, if there are enough; gives how long there will
@@ -246,16 +195,10 @@ impl State {
         bucket
     }
 
-    /// Counts units as there again.
-    fn fill(&mut self, quota: Quota, cost: u64) {
-        let time = interval(quota).saturating_mul(saturated(cost));
-        self.full_at = self.full_at.checked_sub(time).unwrap_or(self.asked);
-    }
-
-    /// Whether so much is leased.
+    /// Whether so much is leased and may be spent.
     pub fn has(&mut self, quota: Quota, cost: u64, now: Instant) -> bool {
         self.settle(quota, now);
-        self.leased.units() >= cost
+        self.owed == 0 && self.leased.units() >= cost
     }
 
     /// Whether the cache has said lately that there is not so much, and how long there will not be.
@@ -274,14 +217,16 @@ impl State {
         self.leased.settle(interval(quota), now);
     }
 
-    /// Spends what is leased, which [`Self::has`] has said there is. Gives how much to lease next once little is left: asked
+    /// Spends what is leased, which [`Self::has`] has said there is. Gives whether the next lease should be asked for: asked
     /// for now, it is there before anybody would have to wait for it.
-    pub fn spend(&mut self, quota: Quota, cost: u64) -> Option<u64> {
+    pub fn spend(&mut self, quota: Quota, cost: u64) -> bool {
         self.leased.spend(cost);
-        if self.refilling || self.leased.units() > self.size / EARLY {
-            return None;
-        }
-        let next = self.worth_leasing(quota);
+        !self.refilling && self.next(quota).is_some()
+    }
+
+    /// How much to lease next, once little is left. Whoever is told so is to ask for it.
+    pub fn next(&mut self, quota: Quota) -> Option<u64> {
+        let next = if self.leased.units() > self.size / EARLY { 0 } else { self.worth_leasing(quota) };
         // What is leased and never spent is lost to everybody: not for a key of which nobody knows that it goes on.
         self.refilling = next >= WORTH_IT;
         self.refilling.then_some(next)
@@ -294,15 +239,15 @@ impl State {
         (traffic as u64).min(quota.units / MOST_OF_QUOTA)
     }
 
-    /// Adds what is left of units that the cache gave.
-    fn lease(&mut self, quota: Quota, granted: u64, left: u64, now: Instant) {
+    /// Adds what is left of units that the cache gave; gives when the run ends that they are of.
+    fn lease(&mut self, quota: Quota, granted: u64, left: u64, now: Instant) -> Option<Instant> {
         if left == 0 {
-            return;
+            return None;
         }
         self.settle(quota, now);
-        let run = Run { units: left, ends: self.full_at };
-        self.leased.add(run, interval(quota).saturating_mul(saturated(granted)));
         self.size = left;
+        let run = Run { units: left, ends: self.full_at };
+        Some(self.leased.add(run, interval(quota).saturating_mul(saturated(granted))))
     }
 
     /// Whether so much is in the bucket that stands in for the cache.
@@ -319,13 +264,37 @@ impl State {
         self.refused = None;
         self.full_at = now + taken.full_in;
         // What has come back meanwhile is no debt.
-        self.spent_locally = (self.spent_locally + taken.granted).min(quota.units - taken.left.min(quota.units));
+        self.owed = (self.owed + taken.granted).min(quota.units - taken.left.min(quota.units));
         taken
     }
 
-    /// What was spent without the cache, to be told to it now.
-    pub fn take_spent_locally(&mut self) -> u64 {
-        std::mem::take(&mut self.spent_locally)
+    /// What was spent without the cache and is to be told to it.
+    pub fn owed(&self) -> u64 {
+        self.owed
+    }
+
+    /// Takes note that the cache knows of so much. Until it has answered it is owed: an answer that is lost tells nobody
+    /// anything.
+    pub fn told(&mut self, owed: u64) {
+        self.owed = self.owed.saturating_sub(owed);
+    }
+
+    /// Whether this account is to be added to those that owe. Whoever is told so is to add it.
+    pub fn enlist(&mut self) -> bool {
+        let first = self.owed > 0 && !self.listed;
+        self.listed |= first;
+        first
+    }
+
+    /// Takes note that it could not be added.
+    pub fn unlist(&mut self) {
+        self.listed = false;
+    }
+
+    /// Whether it is still to be one of them.
+    pub fn still_owes(&mut self) -> bool {
+        self.listed = self.owed > 0;
+        self.listed
     }
 
     /// What is left at that time: the bucket has refilled since the cache was asked, and what is leased is not spent.
@@ -366,6 +335,13 @@ mod tests {
         Taken { granted, left: 500, full_in: Duration::from_millis(500), retry_in: Duration::from_millis(50) }
     }
 
+    fn spend(account: &Account, units: u64) -> Spent {
+        match account.take(QUOTA, units) {
+            Answer::Enough(spent) => spent,
+            answer => panic!("{units} of {}: {answer:?}", account.state().leased.units()),
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_as_large_as_the_traffic_asks_for_and_no_larger_than_its_part_of_the_quota() {
         let account = Account::new();
@@ -389,15 +365,15 @@ mod tests {
         let account = Account::new();
         // Of four, one is the asker's.
         account.granted(QUOTA, taken(4), 1, Instant::now());
-        assert_eq!(account.take(QUOTA, 2), Answer::Enough);
+        spend(&account, 2);
         assert!(matches!(account.take(QUOTA, 2), Answer::Ask(_)));
-        assert_eq!(account.take(QUOTA, 1), Answer::Enough);
+        spend(&account, 1);
         account.granted(QUOTA, taken(4), 1, Instant::now());
         // The slices of the other three are those from 497 ms to 500 ms from now.
         tokio::time::advance(Duration::from_millis(498)).await;
         assert!(matches!(account.take(QUOTA, 3), Answer::Ask(_)), "what is due is lost");
-        assert_eq!(account.take(QUOTA, 2), Answer::Enough);
-        account.give_back(2);
+        let spent = spend(&account, 2);
+        account.give_back(spent);
         tokio::time::advance(Duration::from_millis(2)).await;
         assert!(matches!(account.take(QUOTA, 1), Answer::Ask(_)));
     }
@@ -409,13 +385,15 @@ mod tests {
             account.state().want(1, Instant::now());
         }
         account.granted(QUOTA, taken(9), 1, Instant::now());
-        let spend = || account.state().spend(QUOTA, 1);
-        assert!((0..5).all(|_| spend().is_none()), "three of eight are left");
-        assert_eq!([spend(), spend()], [Some(50), None], "one is on its way");
+        let spend_one = || account.state().spend(QUOTA, 1);
+        assert!((0..5).all(|_| !spend_one()), "three of eight are left");
+        assert_eq!([spend_one(), spend_one()], [true, false], "one is on its way");
+        assert_eq!(account.state().next(QUOTA), Some(50));
         account.refilled(QUOTA, None, Instant::now());
-        assert_eq!(spend(), Some(50), "nothing came of it");
+        assert!(spend_one(), "nothing came of it");
         account.refilled(QUOTA, Some(taken(50)), Instant::now());
-        assert_eq!(account.take(QUOTA, 50), Answer::Enough);
+        assert_eq!(account.state().next(QUOTA), None, "there is enough");
+        spend(&account, 50);
         assert!(matches!(account.take(QUOTA, 1), Answer::Ask(_)));
     }
 
@@ -429,18 +407,57 @@ mod tests {
         assert_eq!(account.view(QUOTA), View { left: 930, full_in: Duration::from_millis(70) }, "ten are due already");
         tokio::time::advance(Duration::from_millis(50)).await;
         assert!(matches!(account.take(QUOTA, 21), Answer::Ask(_)));
-        assert_eq!(account.take(QUOTA, 20), Answer::Enough);
+        spend(&account, 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_there_is_nothing_to_lease_what_is_left_is_spent_without_asking() {
+        let account = Account::new();
+        for _ in 0..1_000 {
+            account.state().want(1, Instant::now());
+        }
+        account.refilled(QUOTA, Some(taken(50)), Instant::now());
+        let mut asked = 0;
+        while account.state().has(QUOTA, 1, Instant::now()) {
+            if account.state().spend(QUOTA, 1) {
+                asked += 1;
+                account.refilled(QUOTA, Some(taken(0)), Instant::now());
+            }
+        }
+        assert_eq!(asked, 2, "when a quarter is left, and with the last one");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_given_back_is_of_the_lease_that_it_was_taken_from() {
         let account = Account::new();
         for _ in 0..2 {
-            account.granted(QUOTA, taken(2), 1, Instant::now());
-            account.give_back(1);
-            assert_eq!(account.take(QUOTA, 2), Answer::Enough);
+            let spent = account.granted(QUOTA, taken(2), 1, Instant::now()).unwrap();
+            account.give_back(spent);
+            spend(&account, 2);
             tokio::time::advance(Duration::from_millis(600)).await;
         }
+        let until = |ms| Taken { full_in: Duration::from_millis(ms), ..taken(10) };
+        for ms in [100, 200] {
+            account.refilled(QUOTA, Some(until(ms)), Instant::now());
+        }
+        // Ten of the one that ends first, five of the other.
+        let spent = spend(&account, 15);
+        tokio::time::advance(Duration::from_millis(150)).await;
+        account.give_back(spent);
+        spend(&account, 10);
+        assert!(matches!(account.take(QUOTA, 1), Answer::Ask(_)), "the first ten have come due");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_something_is_owed_nothing_is_spent_in_advance() {
+        let account = Account::new();
+        assert_eq!(account.take_locally(0, QUOTA, 3), None);
+        // It was on its way when the cache went.
+        account.refilled(QUOTA, Some(taken(20)), Instant::now());
+        assert!(!account.state().has(QUOTA, 1, Instant::now()));
+        assert!(matches!(account.take(QUOTA, 1), Answer::Ask(_)));
+        account.state().told(3);
+        spend(&account, 20);
     }
 
     #[tokio::test(start_paused = true)]
@@ -449,7 +466,7 @@ mod tests {
         account.granted(QUOTA, taken(11), 1, Instant::now());
         let view = |left, full_ms| View { left, full_in: Duration::from_millis(full_ms) };
         assert_eq!(account.view(QUOTA), view(510, 490));
-        assert_eq!(account.take(QUOTA, 4), Answer::Enough);
+        spend(&account, 4);
         assert_eq!(account.view(QUOTA), view(506, 494));
         tokio::time::advance(Duration::from_millis(100)).await;
         assert_eq!(account.view(QUOTA), view(606, 394));

@@ -6,16 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
-use haat_cache::Cache;
+use haat_cache::{Cache, CacheError};
 use ipnet::IpNet;
 use moka::sync::Cache as Accounts;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::address::network;
-use crate::gcra::{Quota, SHIFT, TAKE, Taken};
-use crate::lease::{Account, Answer, View, ahead};
+use crate::debts::Debts;
+use crate::entry::Entry;
+use crate::gcra::Quota;
+use crate::lease::{Account, Answer, View};
 use crate::policy::{Group, Per, Policy};
+use crate::runs::Spent;
 
 /// The most keys that are remembered. Of more, those that were not asked for longest are forgotten, which gives each of
 /// them a new quota only where there is no shared cache.
@@ -78,6 +81,7 @@ pub struct Limiter {
     /// Among how many a quota is divided while there is no shared cache to tell.
     replicas: u64,
     accounts: Accounts<(usize, Subject), Arc<Account>, RandomState>,
+    debts: Arc<Debts>,
     began: Instant,
     /// Requests that a policy on trial would have refused, by policy.
     would_refuse: Vec<AtomicU64>,
@@ -104,7 +108,7 @@ impl std::fmt::Display for Subject {
 /// Where a claim's units came from.
 #[derive(Debug, Clone, Copy)]
 enum Taking {
-    OfLease,
+    OfLease(Spent),
     /// Of the cache, just those.
     OfCache,
     /// The one that stands in for the cache.
@@ -131,9 +135,10 @@ struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// Where its state is in the cache.
-    fn key(&self) -> String {
-        format!("limit:{}:{}", self.policy.name, self.subject)
+    /// Its account, for who asks the cache about it.
+    fn entry(&self) -> Entry {
+        let key = format!("limit:{}:{}", self.policy.name, self.subject);
+        Entry { account: Arc::clone(&self.account), key, quota: self.policy.quota }
     }
 }
 
@@ -157,6 +162,7 @@ impl Limiter {
             shared,
             replicas,
             accounts,
+            debts: Arc::default(),
             began: Instant::now(),
             would_refuse,
             complained: AtomicU64::new(0),
@@ -239,20 +245,20 @@ impl Limiter {
                 false => state.has_locally(now, now_us, quota(claim), claim.cost),
             };
         }
-        if leased {
-            let spent = claims.iter().zip(&mut states).map(|(claim, state)| (claim, state.take_spent_locally()));
-            spent.filter(|(_, units)| *units > 0).for_each(|(claim, units)| self.tell(claim, units));
-        }
         if !enough {
             return None;
         }
-        let (mut standings, mut next) = (Standings::new(), SmallVec::<[_; 2]>::new());
+        let (mut standings, mut noted) = (Standings::new(), SmallVec::<[_; 2]>::new());
         for (claim, state) in claims.iter().zip(&mut states) {
             state.want(claim.cost, now);
-            match leased {
-                true => next.extend(state.spend(claim.policy.quota, claim.cost).map(|units| (claim, units))),
-                false => drop(state.spend_locally(now, now_us, quota(claim), claim.cost)),
-            }
+            let is_noted = match leased {
+                true => state.spend(claim.policy.quota, claim.cost),
+                false => {
+                    state.spend_locally(now, now_us, quota(claim), claim.cost);
+                    state.enlist()
+                }
+            };
+            noted.extend(is_noted.then_some(claim));
             if !claim.policy.dry_run {
                 let View { left, full_in } = state.view(quota(claim), now);
                 let policy = Arc::clone(claim.policy);
@@ -260,7 +266,7 @@ impl Limiter {
             }
         }
         drop(states);
-        next.into_iter().for_each(|(claim, units)| self.refill(claim, units));
+        noted.into_iter().for_each(|claim| if leased { self.refill(claim) } else { self.owes(claim) });
         Some(Decision { standings })
     }
 
@@ -270,7 +276,10 @@ impl Limiter {
         let mut standings = Vec::with_capacity(claims.len());
         for claim in &claims {
             match self.cache() {
-                Some(_) => drop(self.ask(claim, 0).await),
+                Some(cache) => {
+                    let looked = claim.entry().look(&**cache, 0).await;
+                    looked.unwrap_or_else(|error| self.complain(claim, &error));
+                }
                 None => drop(claim.account.take_locally(self.now_us(), self.quota(claim, false), 0)),
             }
             let view = claim.account.view(self.quota(claim, self.cache().is_some()));
@@ -314,26 +323,20 @@ impl Limiter {
         i64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(i64::MAX)
     }
 
-    /// Tells the cache, which is back, what was spent without it.
-    fn tell(&self, claim: &Claim<'_>, units: u64) {
-        let Some(cache) = self.cache().cloned() else { return };
-        let (key, by) = (claim.key(), claim.policy.quota.cost_us(units));
-        tokio::spawn(async move {
-            if let Err(error) = cache.run(&SHIFT, &key, &[by]).await {
-                tracing::debug!(%error, key, "what was spent without the cache is not known to others");
-            }
-        });
+    /// Keeps an account in mind that has begun to owe to a cache that is gone.
+    fn owes(&self, claim: &Claim<'_>) {
+        if let Some(cache) = &self.shared {
+            self.debts.add(claim.entry(), cache);
+        }
     }
 
     /// Asks the cache for a lease that nobody waits for.
-    fn refill(&self, claim: &Claim<'_>, most: u64) {
-        let (account, key, quota) = (Arc::clone(&claim.account), claim.key(), claim.policy.quota);
-        let Some(cache) = self.cache().cloned() else { return account.refilled(quota, None, Instant::now()) };
-        tokio::spawn(async move {
-            let asked = Instant::now();
-            let answer = cache.run(&TAKE, &key, &quota.arguments(0, most, ahead(quota))).await;
-            account.refilled(quota, answer.ok().and_then(|answer| Taken::read(&answer)), asked);
-        });
+    fn refill(&self, claim: &Claim<'_>) {
+        let Some(cache) = self.cache().cloned() else {
+            return claim.account.refilled(claim.policy.quota, None, Instant::now());
+        };
+        let entry = claim.entry();
+        tokio::spawn(async move { entry.refill(&*cache).await });
     }
 
     /// Takes a claim's units from its lease, from the cache, or from what stands in for it.
@@ -344,27 +347,32 @@ impl Limiter {
                 return self.take_locally(claim);
             }
             match claim.account.take(quota, claim.cost) {
-                Answer::Enough => return Taking::OfLease,
+                Answer::Enough(spent) => return Taking::OfLease(spent),
                 Answer::Refused(retry) => return Taking::Refused(retry),
                 Answer::Ask(_) => {}
             }
-            let _one = claim.account.asking.lock().await;
-            if self.cache().is_none() {
-                continue;
-            }
+            let turn = claim.account.asking.lock().await;
+            let Some(cache) = self.cache() else { continue };
             // Whoever asked before may have asked for enough.
-            match claim.account.take(quota, claim.cost) {
-                Answer::Enough => return Taking::OfLease,
+            let most = match claim.account.take(quota, claim.cost) {
+                Answer::Enough(spent) => return Taking::OfLease(spent),
                 Answer::Refused(retry) => return Taking::Refused(retry),
-                Answer::Ask(most) => match self.ask(claim, most).await {
+                Answer::Ask(most) => most,
+            };
+            let asked = Instant::now();
+            match claim.entry().ask(&turn, &**cache, (claim.cost, most), 0).await {
+                Ok(taken) => match claim.account.granted(quota, taken, claim.cost, asked) {
+                    Some(spent) => return Taking::OfLease(spent),
+                    None if taken.granted > 0 => return Taking::OfCache,
                     // The account knows by now until when there is nothing.
-                    Some(0) => {}
-                    Some(granted) if granted > claim.cost => return Taking::OfLease,
-                    Some(_) => return Taking::OfCache,
-                    // A cache that fails is down by now; one that answers but not this (no memory left, no right to run
-                    // scripts) is of no more use.
-                    None => return self.take_locally(claim),
+                    None => {}
                 },
+                // A cache that fails is down by now; one that answers but not this (no memory left, no right to run
+                // scripts) is of no more use.
+                Err(error) => {
+                    self.complain(claim, &error);
+                    return self.take_locally(claim);
+                }
             }
         }
     }
@@ -372,20 +380,21 @@ impl Limiter {
     /// Takes a claim's units from what stands in for the cache.
     fn take_locally(&self, claim: &Claim<'_>) -> Taking {
         let refused = claim.account.take_locally(self.now_us(), self.quota(claim, false), claim.cost);
+        if claim.account.state().enlist() {
+            self.owes(claim);
+        }
         refused.map_or(Taking::OfBucket, Taking::Refused)
     }
 
     /// Gives back what was taken for a request that another policy refused.
     async fn give_back(&self, claim: &Claim<'_>, taking: Taking) {
         match taking {
-            Taking::OfLease => claim.account.give_back(claim.cost),
+            Taking::OfLease(spent) => claim.account.give_back(spent),
             // Kept here it would be spent later than it may be.
             Taking::OfCache => {
                 let Some(cache) = self.cache() else { return };
-                let arguments = [-claim.policy.quota.cost_us(claim.cost)];
-                match cache.run(&SHIFT, &claim.key(), &arguments).await {
-                    Ok(_) => claim.account.returned(claim.policy.quota, claim.cost),
-                    Err(error) => tracing::debug!(%error, policy = claim.policy.name, "units are lost"),
+                if let Err(error) = claim.entry().look(&**cache, claim.cost).await {
+                    tracing::debug!(%error, policy = claim.policy.name, "units are lost");
                 }
             }
             Taking::OfBucket => claim.account.give_back_locally(self.quota(claim, false), claim.cost),
@@ -393,36 +402,11 @@ impl Limiter {
         }
     }
 
-    /// Asks the cache for units and takes the claim's out of what it gives; says how many it gave, and nothing if it did not
-    /// answer.
-    async fn ask(&self, claim: &Claim<'_>, most: u64) -> Option<u64> {
-        let cache = self.cache()?;
-        let quota = claim.policy.quota;
-        let (arguments, asked) = (quota.arguments(claim.cost, most, ahead(quota)), Instant::now());
-        match cache.run(&TAKE, &claim.key(), &arguments).await.map(|answer| Taken::read(&answer)) {
-            Ok(Some(taken)) => {
-                match claim.cost {
-                    0 => claim.account.seen(taken),
-                    cost => claim.account.granted(quota, taken, cost, asked),
-                }
-                Some(taken.granted)
-            }
-            Ok(None) => {
-                self.complain(claim, "an answer that makes no sense");
-                None
-            }
-            Err(error) => {
-                self.complain(claim, &error.to_string());
-                None
-            }
-        }
-    }
-
     /// Says that a limit goes without the cache, but not for every request. That the cache is gone is said elsewhere.
-    fn complain(&self, claim: &Claim<'_>, error: &str) {
+    fn complain(&self, claim: &Claim<'_>, error: &CacheError) {
         let said = self.complained.fetch_add(1, Ordering::Relaxed);
         if self.cache().is_some() && said.is_multiple_of(COMPLAIN_EVERY) {
-            tracing::warn!(error, policy = claim.policy.name, "limits are kept by each server for itself");
+            tracing::warn!(%error, policy = claim.policy.name, "limits are kept by each server for itself");
         }
     }
 

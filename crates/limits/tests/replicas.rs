@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use haat_cache::redis::{RedisCache, RedisOptions};
 use haat_cache::{Cache, MemoryCache};
-use haat_limits::{Caller, Group, Limiter, Per, Policy, Quota, SHIFT, TAKE};
+use haat_limits::{Caller, Group, Limiter, Per, Policy, Quota, TAKE};
 use haat_testkit::servers::RedisServer;
 use proptest::strategy::{Strategy, ValueTree};
 use tokio::task::JoinSet;
@@ -106,22 +106,6 @@ async fn a_busy_replica_calls_redis_once_per_lease_and_not_once_per_request() {
     assert!(made <= most, "{made} calls for 20,000 requests in {:?}", began.elapsed());
 }
 
-#[tokio::test(start_paused = true)]
-async fn steady_traffic_never_waits_for_a_lease() {
-    let began = tokio::time::Instant::now();
-    let now_us = move || i64::try_from(began.elapsed().as_micros()).unwrap();
-    let shared = Arc::new(MemoryCache::new(1 << 20, Arc::new(now_us)));
-    let limiter = Limiter::new(vec![policy("burst", 10_000, Duration::from_secs(10))], vec![], Some(shared), 1);
-    for n in 0..2_000 {
-        let at_once = limiter.charge_now(&caller("shop"), Group::Read);
-        assert!(at_once.is_some() || n < 500, "request {n} has to wait");
-        if at_once.is_none() {
-            assert!(limiter.charge(&caller("shop"), Group::Read).await.is_allowed());
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_a_replica_has_its_share_at_once_and_with_it_the_whole_again() {
     let server = RedisServer::start();
@@ -149,11 +133,8 @@ async fn without_redis_a_replica_has_its_share_at_once_and_with_it_the_whole_aga
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
-    // What was admitted before counts, and what the share was spent on meanwhile: Redis is told. That is on its way with the
-    // first request.
-    let first = admitted(1).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let all = 10 + share + first + admitted(200).await;
+    // What was admitted before counts, and what the share was spent on meanwhile.
+    let all = 10 + share + admitted(200).await;
     assert!((92..=100).contains(&all), "{all} of 100, {share} of them without Redis");
 }
 
@@ -211,11 +192,13 @@ async fn lua_and_rust_take_alike() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     for case in 0..40 {
         let key = format!("case{case}");
-        let steps = proptest::collection::vec((0_i64..6, 0_i64..30, 0_i64..5), 1..12);
+        // Nothing is owed half of the time; less than nothing is given back.
+        let owed = proptest::prop_oneof![proptest::strategy::Just(0), -4_i64..8];
+        let steps = proptest::collection::vec((0_i64..6, 0_i64..30, 0_i64..5, owed), 1..12);
         let steps = steps.new_tree(&mut runner).unwrap().current();
-        for (least, more, ahead) in steps {
+        for (least, more, ahead, owed) in steps {
             // An interval of a day: what passes while the test runs is nothing.
-            let arguments = [86_400_000_000, 40, least, least + more, ahead * 50_000_000_000];
+            let arguments = [86_400_000_000, 40, least, least + more, ahead * 50_000_000_000, owed];
             let ours = local.run(&TAKE, &key, &arguments).await.unwrap();
             let theirs = shared.run(&TAKE, &key, &arguments).await.unwrap();
             assert_eq!(ours[0], theirs[0], "{key}: granted for {arguments:?}");
@@ -223,13 +206,6 @@ async fn lua_and_rust_take_alike() {
             assert!((ours[1] - theirs[1]).abs() <= 1, "{key}: {ours:?} {theirs:?}");
             for (a, b) in ours[2..].iter().zip(&theirs[2..]) {
                 assert!((a - b).abs() < 60_000_000, "{key}: {ours:?} {theirs:?}");
-            }
-            // Some of it is given back, or spent again; the next step shows whether both took it.
-            if more % 3 == 0 {
-                let sign = if more % 2 == 0 { -1 } else { 1 };
-                let arguments = [sign * ours[0] * 86_400_000_000];
-                let given = (local.run(&SHIFT, &key, &arguments).await, shared.run(&SHIFT, &key, &arguments).await);
-                assert!(given.0.unwrap().is_empty() && given.1.unwrap().is_empty());
             }
         }
     }
