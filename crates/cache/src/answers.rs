@@ -51,7 +51,8 @@ pub enum Standing {
 
 /// Tells how generations stand.
 pub trait Generations: Send + Sync + 'static {
-    /// Tells one run of generations from another. Answers of different runs are never mixed.
+    /// Tells one run of generations from another. Answers of different runs are never mixed: what was computed while this
+    /// was the same all the time must be of that run, so it has to change in one step with what computations see.
     fn lineage(&self) -> u128 {
         0
     }
@@ -266,11 +267,10 @@ where
         let (inner, question, key) = (Arc::clone(self), question.clone(), name.clone());
         let task = tokio::spawn(async move {
             let lineage = inner.lineage();
-            let done = std::panic::AssertUnwindSafe(inner.find(&question, at_least, compute)).catch_unwind().await;
-            if let Ok(Ok((answer, _))) = &done
-                && inner.lineage() == lineage
-            {
-                inner.keep(question, answer.clone());
+            let done = std::panic::AssertUnwindSafe(inner.find(lineage, &question, at_least, compute));
+            let done = done.catch_unwind().await;
+            if let Ok(Ok((answer, _))) = &done {
+                inner.keep(lineage, question, answer.clone());
             }
             inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             done
@@ -302,8 +302,11 @@ where
         Ok(Found { answer, layer, stale })
     }
 
-    fn keep(&self, question: Question, answer: A) {
-        if !answer.is_kept() {
+    /// Keeps an answer that was begun in this lineage, unless another has begun since.
+    fn keep(&self, lineage: u128, question: Question, answer: A) {
+        // Until it is kept: who drops the answers of a lineage must not come in between.
+        let last = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
+        if !answer.is_kept() || *last != lineage || self.generations.lineage() != lineage {
             return;
         }
         let newer = |there: &A| there.generation() > answer.generation();
@@ -312,7 +315,7 @@ where
         }
     }
 
-    async fn find<F, W>(&self, question: &Question, at_least: u64, compute: F) -> Computed<A, E>
+    async fn find<F, W>(&self, lineage: u128, question: &Question, at_least: u64, compute: F) -> Computed<A, E>
     where
         F: FnOnce() -> W + Send + 'static,
         W: Future<Output = Result<A, E>> + Send + 'static,
@@ -320,7 +323,7 @@ where
         let Some(shared) = self.shared.as_ref().filter(|shared| shared.is_up()) else {
             return Ok((compute().await?, Layer::Computed));
         };
-        let key = key_of(self.lineage(), question);
+        let key = key_of(lineage, question);
         if let Some(answer) = self.in_shared(&**shared, &key, question, at_least).await {
             return Ok((answer, Layer::Shared));
         }
@@ -334,7 +337,7 @@ where
                     let found = self.in_shared(&**shared, &key, question, at_least).await;
                     let done = match found {
                         Some(answer) => Ok((answer, Layer::Shared)),
-                        None => self.compute_for_all(&**shared, &key, question, compute).await,
+                        None => self.compute_for_all(&**shared, lineage, question, compute).await,
                     };
                     // The next one finds the answer there; that the lock ends by itself is soon enough if this fails.
                     let _ = shared.unlock(&held).await;
@@ -355,7 +358,7 @@ where
     async fn compute_for_all<F, W>(
         &self,
         shared: &dyn Cache,
-        key: &str,
+        lineage: u128,
         question: &Question,
         compute: F,
     ) -> Computed<A, E>
@@ -364,11 +367,12 @@ where
         W: Future<Output = Result<A, E>> + Send + 'static,
     {
         let answer = compute().await?;
-        if !answer.is_kept() {
+        // Other processes may still be in the lineage that this one has left.
+        if !answer.is_kept() || self.lineage() != lineage {
             return Ok((answer, Layer::Computed));
         }
         let value = Ordered { order: answer.generation(), value: with_question(question, &answer.to_bytes()) };
-        if let Err(error) = shared.put_newest(key, value, self.options.shared_ttl).await {
+        if let Err(error) = shared.put_newest(&key_of(lineage, question), value, self.options.shared_ttl).await {
             tracing::debug!(%error, "an answer is not shared");
         }
         Ok((answer, Layer::Computed))

@@ -295,3 +295,25 @@ async fn a_catalogue_that_was_put_back_is_not_answered_from_before() {
     let (answer, layer, _) = process.ask("q").await;
     assert_eq!((answer.0, layer), (2, Layer::Memory));
 }
+
+#[tokio::test]
+async fn what_was_begun_before_a_catalogue_was_put_back_is_kept_nowhere() {
+    let shared: Arc<dyn Cache> = Arc::new(haat_cache::MemoryCache::new(1 << 20, Arc::new(|| 1_700_000_000_000_000)));
+    let (catalogue, elsewhere) = (Arc::new(Catalogue::default()), Arc::new(Catalogue::default()));
+    let process = Process::new(&catalogue, Some(Arc::clone(&shared)));
+    process.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let first = tokio::spawn({
+        let process = process.clone();
+        async move { process.ask("q").await }
+    });
+    while process.computed() == 0 {
+        tokio::task::yield_now().await;
+    }
+    catalogue.lineage.store(1, Ordering::SeqCst);
+    process.gate.add_permits(10);
+    first.await.unwrap();
+    assert_eq!(process.ask("q").await.1, Layer::Computed);
+    // One that has not heard of it yet.
+    let other = Process::new(&elsewhere, Some(shared));
+    assert_eq!(other.ask("q").await.1, Layer::Computed, "that answer is of another catalogue");
+}
