@@ -1,5 +1,6 @@
 //! One generation of the index: a tantivy index with what its last commit says of itself.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,6 +72,9 @@ pub struct Generation {
     pub fields: Fields,
     reader: IndexReader,
 }
+
+/// How often the files are looked at anew because some of them have gone meanwhile.
+const ATTEMPTS: usize = 10;
 
 /// How many decompressed blocks of documents each segment keeps at hand: a page of neighbours shares them.
 const CACHED_BLOCKS: usize = 8;
@@ -155,13 +159,29 @@ pub fn find_damage(path: &Path) -> Option<PathBuf> {
 }
 
 fn damaged_file(path: &Path, index: &Index) -> Option<PathBuf> {
-    let broken = index.load_metas().ok()?.segments.into_iter().find_map(|segment| {
-        let file = components(&segment).map(|c| path.join(segment.relative_path(c))).find(|f| !is_sound(f));
-        file.map(|file| (segment.id(), file))
-    });
-    let (id, file) = broken?;
-    // A segment that was merged away meanwhile has lost its files rightly, and so has a generation that was replaced.
-    index.load_metas().is_ok_and(|metas| metas.segments.iter().any(|s| s.id() == id)).then_some(file)
+    first_damaged(|| files(path, index), is_sound)
+}
+
+/// The first of the files that `list` names which is not `sound`. Beside a server files go while they are looked at: with
+/// a segment that is merged away, with the next commit of a deletion, with a generation that is replaced. Those that the
+/// list no longer names have lost their contents rightly, and what has come in their place is looked at as well.
+fn first_damaged(list: impl Fn() -> Option<Vec<PathBuf>>, sound: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    let mut seen = HashSet::new();
+    for _ in 0..ATTEMPTS {
+        // A file is never written again.
+        let file = list()?.into_iter().find(|file| seen.insert(file.clone()) && !sound(file))?;
+        if list()?.contains(&file) {
+            return Some(file);
+        }
+    }
+    None
+}
+
+/// The files of the last commit.
+fn files(path: &Path, index: &Index) -> Option<Vec<PathBuf>> {
+    let segments = index.load_metas().ok()?.segments;
+    let files = |s: &SegmentMeta| components(s).map(|c| path.join(s.relative_path(c))).collect::<Vec<_>>();
+    Some(segments.iter().flat_map(files).collect())
 }
 
 fn components(segment: &SegmentMeta) -> impl Iterator<Item = SegmentComponent> {
@@ -219,5 +239,72 @@ fn checksums(path: &Path) -> io::Result<(u64, u64)> {
             return Ok((stored, u64::from(hasher.finalize())));
         }
         hasher.update(buffer.get(..n).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::fs;
+
+    use tantivy::merge_policy::NoMergePolicy;
+    use tantivy::{IndexWriter, TantivyDocument, Term, doc};
+
+    use super::*;
+
+    /// Three segments of three products each.
+    fn index(dir: &Path) -> (Generation, IndexWriter) {
+        let generation = Generation::create(dir).unwrap();
+        let mut writer: IndexWriter<TantivyDocument> = generation.index.writer_with_num_threads(1, 20_000_000).unwrap();
+        writer.set_merge_policy(Box::new(NoMergePolicy));
+        for segment in 0..3 {
+            for product in 0..3 {
+                writer.add_document(doc!(generation.fields.id => vec![segment, product])).unwrap();
+            }
+            writer.commit().unwrap();
+        }
+        (generation, writer)
+    }
+
+    fn delete(generation: &Generation, writer: &mut IndexWriter, product: [u8; 2]) {
+        writer.delete_term(Term::from_field_bytes(generation.fields.id, &product));
+        writer.commit().unwrap();
+    }
+
+    #[test]
+    fn a_file_that_the_next_deletion_has_replaced_is_not_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let (generation, mut writer) = index(dir.path());
+        delete(&generation, &mut writer, [1, 0]);
+        let (writer, gone) = (RefCell::new(writer), Cell::new(false));
+        let sound = |file: &Path| {
+            if !gone.get() && file.extension().is_some_and(|e| e == "del") {
+                delete(&generation, &mut writer.borrow_mut(), [1, 1]);
+                gone.set(!file.exists());
+            }
+            is_sound(file)
+        };
+        assert_eq!(first_damaged(|| files(dir.path(), &generation.index), sound), None);
+        assert!(gone.get());
+    }
+
+    #[test]
+    fn a_segment_that_is_merged_away_does_not_end_the_search() {
+        let dir = tempfile::tempdir().unwrap();
+        let (generation, writer) = index(dir.path());
+        let segments = generation.index.searchable_segment_ids().unwrap();
+        let damaged = files(dir.path(), &generation.index).unwrap().pop().unwrap();
+        let mut bytes = fs::read(&damaged).unwrap();
+        bytes[0] ^= 1;
+        fs::write(&damaged, bytes).unwrap();
+        let writer = RefCell::new(writer);
+        let sound = |file: &Path| {
+            if generation.index.searchable_segment_ids().unwrap().len() == 3 {
+                writer.borrow_mut().merge(&segments[..2]).wait().unwrap();
+                assert!(!file.exists());
+            }
+            is_sound(file)
+        };
+        assert_eq!(first_damaged(|| files(dir.path(), &generation.index), sound), Some(damaged));
     }
 }

@@ -63,15 +63,11 @@ pub async fn verify(
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<VerifyReport, IndexError> {
     let folder = Folder::open(dir).map_err(internal)?;
-    // Before anything is read: what damaged files say may be anything, and they may be too damaged to be opened.
-    if let Some(path) = folder.current() {
-        let damaged = blocking(move || Ok(find_damage(&path))).await.map_err(internal)?;
-        if damaged.is_some() {
-            return Ok(VerifyReport { damaged, ..VerifyReport::default() });
-        }
-    }
-    let (view, seq) = open(&folder)?;
-    let view = Arc::new(view);
+    let opened = blocking(move || Ok(open(&folder, find_damage))).await.map_err(internal)?;
+    let (view, seq) = match opened? {
+        Opened::Sound(view, seq) => (view, seq),
+        Opened::Damaged(file) => return Ok(VerifyReport { damaged: Some(file), ..VerifyReport::default() }),
+    };
     let mut report = VerifyReport { seq, documents: view.num_docs(), ..VerifyReport::default() };
     let agreement = Arc::new(Agreement::new(view.fields));
     let total = reader.count().await?;
@@ -101,26 +97,44 @@ pub async fn verify(
     Ok(report)
 }
 
-/// The state of the index and how far it has come. A server may replace the generation or commit in between.
-fn open(folder: &Folder) -> Result<(View, Seq), IndexError> {
+/// An index as it was found.
+enum Opened {
+    /// Its state, and how far it has come.
+    Sound(Arc<View>, Seq),
+    Damaged(PathBuf),
+}
+
+/// The index, if its files are what was written. A server may replace the generation or commit in between.
+fn open(folder: &Folder, find_damage: impl Fn(&Path) -> Option<PathBuf>) -> Result<Opened, IndexError> {
     const ATTEMPTS: usize = 5;
     let mut failure = "there is no index".to_owned();
+    let mut sound = None;
     for _ in 0..ATTEMPTS {
         let Some(path) = folder.current() else { continue };
-        let opened = Generation::open(&path).map_err(|e| e.to_string()).and_then(|(generation, payload)| {
-            let view = generation.view(None).map_err(|e| e.to_string())?;
-            if generation.payload() == Some(payload) {
-                Ok((view, payload.seq))
-            } else {
-                Err("it is written all the time".to_owned())
+        // Before anything is read: what damaged files say may be anything, and they may be too damaged to be opened.
+        if sound.as_ref() != Some(&path) {
+            match find_damage(&path) {
+                Some(file) if folder.current().as_ref() == Some(&path) => return Ok(Opened::Damaged(file)),
+                Some(_) => {
+                    failure = "it is replaced all the time".to_owned();
+                    continue;
+                }
+                None => sound = Some(path.clone()),
             }
-        });
-        match opened {
-            Ok(opened) => return Ok(opened),
+        }
+        match open_at(&path) {
+            Ok((view, seq)) => return Ok(Opened::Sound(Arc::new(view), seq)),
             Err(e) => failure = e,
         }
     }
     Err(IndexError::Internal(failure))
+}
+
+fn open_at(path: &Path) -> Result<(View, Seq), String> {
+    let (generation, payload) = Generation::open(path).map_err(|e| e.to_string())?;
+    let view = generation.view(None).map_err(|e| e.to_string())?;
+    let same = generation.payload() == Some(payload);
+    same.then_some((view, payload.seq)).ok_or_else(|| "it is written all the time".to_owned())
 }
 
 #[derive(Default)]
@@ -198,5 +212,66 @@ async fn changed_since(log: &dyn ChangeLog, mut seq: Seq) -> Result<HashSet<Prod
         let Some(last) = page.changes.last() else { return Ok(changed) };
         seq = last.seq;
         changed.extend(page.changes.iter().map(|c| c.id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use haat_catalog::Origin;
+    use tantivy::{IndexWriter, TantivyDocument};
+
+    use super::*;
+    use crate::live::generation::Payload;
+
+    /// A generation that knows of everything up to `seq`.
+    fn generation(folder: &Folder, seq: Seq) -> PathBuf {
+        let path = folder.add().unwrap();
+        let index = Generation::create(&path).unwrap().index;
+        let mut writer: IndexWriter<TantivyDocument> = index.writer_with_num_threads(1, 20_000_000).unwrap();
+        let mut commit = writer.prepare_commit().unwrap();
+        let payload = Payload::new(seq, true, Origin::default(), None);
+        commit.set_payload(&serde_json::to_string(&payload).unwrap());
+        commit.commit().unwrap();
+        path
+    }
+
+    #[test]
+    fn a_generation_that_takes_the_place_of_another_is_looked_at_before_it_is_compared() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let (first, second) = (generation(&folder, Seq(1)), generation(&folder, Seq(2)));
+        folder.switch(&first).unwrap();
+        let looked = RefCell::new(Vec::new());
+        let switching = |broken: bool| {
+            looked.borrow_mut().clear();
+            let (folder, looked, second) = (&folder, &looked, &second);
+            move |path: &Path| {
+                looked.borrow_mut().push(path.to_owned());
+                folder.switch(second).unwrap();
+                folder.clean(Some(second)).unwrap();
+                // What is gone looks damaged.
+                (broken || !path.exists()).then(|| path.join("file"))
+            }
+        };
+        let Opened::Sound(_, seq) = open(&folder, switching(false)).unwrap() else { panic!("it is sound") };
+        assert_eq!((seq, looked.borrow().as_slice()), (Seq(2), [first, second.clone()].as_slice()));
+        let Opened::Damaged(file) = open(&folder, switching(true)).unwrap() else { panic!("it is damaged") };
+        assert_eq!(file, second.join("file"));
+    }
+
+    #[test]
+    fn a_generation_that_goes_after_it_was_looked_at_is_not_exchanged_for_one_that_was_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let (first, second) = (generation(&folder, Seq(1)), generation(&folder, Seq(2)));
+        folder.switch(&first).unwrap();
+        let opened = open(&folder, |path| {
+            folder.switch(&second).unwrap();
+            folder.clean(Some(&second)).unwrap();
+            (path == second).then(|| path.join("file"))
+        });
+        assert!(matches!(opened, Ok(Opened::Damaged(file)) if file == second.join("file")));
     }
 }
