@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use haat_catalog::page::Suggestions;
 use haat_catalog::ports::{ChangeLog, IndexError, IndexStatus, ListingIndex, ProductReader, SuggestQuery};
 use haat_catalog::{Clock, Page, ProductId, Query, Seq};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
@@ -18,7 +18,7 @@ use super::build::Source;
 use super::folder::{Folder, Ownership};
 use super::follow::{Follower, Live};
 use super::generation::{Generation, Unusable, empty_view};
-use super::history::History;
+use super::shown::{Shown, State};
 use super::urgent::Urgent;
 use super::writer::Effort;
 use crate::engine::page::page;
@@ -80,26 +80,12 @@ impl IndexOptions {
     }
 }
 
-/// What searches see.
-pub(super) struct State {
-    pub view: Arc<View>,
-    /// Every change up to this one is in.
-    pub seq: Seq,
-    /// Whether the whole catalogue is in.
-    pub whole: bool,
-    /// Counts states.
-    generation: u64,
-}
-
 /// A listing index over a change log.
 pub struct Index {
     pub(super) options: IndexOptions,
     pub(super) source: Source,
     pub(super) folder: Folder,
-    state: RwLock<Arc<State>>,
-    history: Mutex<History>,
-    lineage: Mutex<Lineage>,
-    reached: watch::Sender<Seq>,
+    shown: Shown,
     pub(super) nudged: Notify,
     pub(super) urgent: Urgent,
     pub(super) head: AtomicU64,
@@ -110,14 +96,6 @@ pub struct Index {
     /// What was found in the folder, until the follower takes it over.
     found: Mutex<Option<Live>>,
     _ownership: Ownership,
-}
-
-/// See [`ListingIndex::lineage`].
-#[derive(Debug, Clone, Copy)]
-struct Lineage {
-    origin: u128,
-    /// Changed by chance whenever the past no longer counts.
-    breaks: u128,
 }
 
 impl Index {
@@ -141,16 +119,13 @@ impl Index {
         };
         let source = Source { reader, log, clock, follower: options.follower.clone() };
         let whole = found.is_some();
-        let lineage = Lineage { origin: found.as_ref().map_or(0, |live| live.origin.as_u128()), breaks: 0 };
+        let origin = found.as_ref().map_or(0, |live| live.origin.as_u128());
         let admission = Admission::new(options.max_concurrent_searches.max(1), options.max_waiting_searches);
         Ok(Arc::new(Self {
             options,
             source,
             folder,
-            state: RwLock::new(Arc::new(State { view, seq, whole, generation: 1 })),
-            history: Mutex::new(History::beginning_at(seq)),
-            lineage: Mutex::new(lineage),
-            reached: watch::Sender::new(seq),
+            shown: Shown::new(view, seq, whole, origin),
             nudged: Notify::new(),
             urgent: Urgent::default(),
             head: AtomicU64::new(seq.0),
@@ -169,32 +144,26 @@ impl Index {
     }
 
     pub(super) fn state(&self) -> Arc<State> {
-        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+        self.shown.now()
     }
 
     /// Shows searches a new state.
     pub(super) fn publish(&self, view: Arc<View>, seq: Seq, whole: bool) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        *state = Arc::new(State { view, seq, whole, generation: state.generation + 1 });
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).moved_to(seq);
-        drop(state);
-        self.reached.send_replace(seq);
+        self.shown.publish(view, seq, whole);
     }
 
     /// Shows searches what is followed.
     pub(super) fn publish_live(&self, live: &Live) {
-        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).origin = live.origin.as_u128();
-        self.publish(Arc::clone(&live.view), live.seq, true);
+        self.shown.publish_of(live.origin.as_u128(), Arc::clone(&live.view), live.seq);
     }
 
     /// Shows searches nothing: what was published so far says nothing of what comes.
     pub(super) fn publish_nothing(&self, empty: View) {
-        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).breaks ^= uuid::Uuid::new_v4().as_u128();
-        self.publish(Arc::new(empty), Seq(0), false);
+        self.shown.publish_nothing(empty);
     }
 
     async fn wait_for(&self, seq: Seq, wait: Duration) -> Result<(), IndexError> {
-        let mut reached = self.reached.subscribe();
+        let mut reached = self.shown.reached();
         let there = reached.wait_for(|at| *at >= seq);
         if tokio::time::timeout(wait, there).await.is_ok_and(|r| r.is_ok()) {
             return Ok(());
@@ -286,12 +255,11 @@ impl ListingIndex for Index {
     }
 
     fn lineage(&self) -> u128 {
-        let lineage = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
-        lineage.origin ^ lineage.breaks
+        self.shown.lineage()
     }
 
     fn superseded(&self, seq: Seq) -> Option<Duration> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).superseded(seq)
+        self.shown.superseded(seq)
     }
 
     fn nudge(&self, written: &[ProductId]) {

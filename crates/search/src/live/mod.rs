@@ -13,6 +13,7 @@ mod history;
 pub mod index;
 pub mod merging;
 pub mod rebuild;
+mod shown;
 mod urgent;
 pub mod verify;
 pub mod writer;
