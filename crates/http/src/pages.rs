@@ -30,7 +30,7 @@ const ADDRESSES: u64 = 8 << 20;
 /// index should ever stand still.
 const OWN_WRITES: Duration = Duration::from_secs(3_600);
 /// How long a computation waits for leave before it is refused: a burst is not yet an overload.
-const PATIENCE: Duration = Duration::from_millis(3);
+const PATIENCE: Duration = Duration::from_millis(20);
 /// How many written products are remembered for that.
 const OWN_WRITTEN: u64 = 100_000;
 

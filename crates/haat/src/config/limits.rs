@@ -144,7 +144,7 @@ impl Limits {
     /// How much is computed at once on a machine of so many searches at a time.
     pub fn concurrency(&self, searches: usize, waiting: usize) -> Concurrency {
         match self.concurrency {
-            0 => Concurrency::Adaptive { least: searches.max(1) * 2, most: (searches + waiting).max(searches * 2) },
+            0 => Concurrency::Adaptive { least: searches.max(1), most: (searches + waiting).max(searches * 2) },
             fixed => Concurrency::Fixed(fixed),
         }
     }

@@ -7,8 +7,6 @@
 use std::io;
 use std::sync::LazyLock;
 
-use rustix::process::setpriority_process;
-use rustix::thread::gettid;
 use tantivy::TantivyError;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -18,13 +16,15 @@ use tokio::task::JoinHandle;
 const NICENESS: i32 = 10;
 
 /// Only its threads for blocking work are used.
-static BACKSTAGE: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
-    let step_back = || {
-        // On Linux a priority is a thread's own. Where it cannot be set, work goes on as it is.
-        let _ = setpriority_process(Some(gettid()), NICENESS);
-    };
-    Builder::new_current_thread().thread_name("haat-index").on_thread_start(step_back).build()
-});
+static BACKSTAGE: LazyLock<io::Result<Runtime>> =
+    LazyLock::new(|| Builder::new_current_thread().thread_name("haat-index").on_thread_start(step_back).build());
+
+/// Where it cannot be set, work goes on as it is.
+fn step_back() {
+    // Elsewhere a priority is that of the whole process.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
+}
 
 /// Runs what blocks.
 pub fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
@@ -39,4 +39,18 @@ pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> tantivy::Result<T> + Send + 'static,
 ) -> tantivy::Result<T> {
     spawn(work).await.unwrap_or_else(|e| Err(TantivyError::ErrorInThread(e.to_string())))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::getpriority_process;
+    use rustix::thread::gettid;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_works_on_the_index_steps_back() {
+        let niceness = || getpriority_process(Some(gettid())).unwrap();
+        assert_eq!(spawn(niceness).await.unwrap(), niceness().max(NICENESS));
+    }
 }
