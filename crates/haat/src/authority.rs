@@ -16,7 +16,7 @@ use haat_oauth::directory::{Directory, DirectoryError};
 use haat_oauth::dpop::Proofs;
 use haat_oauth::ports::{AuthStore, FetchKeys};
 use haat_oauth::resource::Verifier;
-use haat_oauth::server::{AuthorizationServer, Parts, ServerOptions};
+use haat_oauth::server::{AuthorizationServer, Parts, ServerOptions, addresses_of};
 use haat_oauth::vault::{MasterKey, Vault};
 use haat_store::Store;
 use tokio_util::sync::CancellationToken;
@@ -31,8 +31,6 @@ use fetch::Fetcher;
 const TEND: Duration = Duration::from_secs(30);
 /// How often what has expired is removed: in so many rounds of [`TEND`] once.
 const PRUNE_EVERY: u32 = 4;
-/// How long the last use of a secret that is gone is kept.
-const USES_KEPT: Duration = Duration::from_secs(400 * 24 * 3_600);
 
 /// What commands about clients and keys need, with or without a server.
 pub struct Authority {
@@ -70,7 +68,8 @@ impl Authority {
     /// # Errors
     /// When the store fails, or has keys that were sealed with another encryption key.
     pub async fn begin(&self) -> Result<Option<Made>, Failure> {
-        self.admin.tend_keys().await.map_err(failure)?;
+        // Before any secret is made: one that is kept under another key than the servers have would be lost.
+        self.admin.ensure_keys().await.map_err(failure)?;
         self.admin.ensure_administrator().await.map_err(failure)
     }
 
@@ -97,6 +96,7 @@ impl Authority {
         let proofs = Arc::new(Proofs::new(cache.clone()));
         let options = ServerOptions {
             issuer: issuer.clone(),
+            addresses: addresses_of(&issuer),
             audience: audience.clone(),
             token_lifetime: auth.token_lifetime.duration(),
             keys: auth.key_times(),
@@ -125,7 +125,7 @@ pub fn failure(error: AdminError) -> Failure {
 }
 
 /// Looks after keys, writes when secrets were used, and removes what has expired, until told to stop.
-pub async fn tend(access: Access, store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+pub async fn tend(access: Access, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let mut round: u32 = 0;
     loop {
         tokio::select! {
@@ -140,9 +140,7 @@ pub async fn tend(access: Access, store: Arc<dyn Store>, clock: Arc<dyn Clock>, 
         }
         report("last uses of secrets cannot be written now", access.server.write_uses().await);
         if round.is_multiple_of(PRUNE_EVERY) {
-            let now = clock.now();
-            report("what has expired cannot be removed now", store.prune_expired(now).await);
-            report("old uses of secrets cannot be removed now", store.prune_secret_uses(now.minus(USES_KEPT)).await);
+            report("what has expired cannot be removed now", access.admin.prune(clock.now()).await);
         }
     }
     report("last uses of secrets are not written", access.server.write_uses().await);

@@ -123,7 +123,7 @@ fn http_options(config: &Config) -> HttpOptions {
         // What only some may read is not for caches that all share.
         cache_control: match config.auth.public_read {
             true => http.cache_control.clone(),
-            false => http.cache_control.replace("public", "private"),
+            false => private(&http.cache_control),
         },
         // Checked with the configuration.
         surrogate_header: cache.surrogate_header.as_deref().and_then(|name| name.parse().ok()),
@@ -136,6 +136,17 @@ fn http_options(config: &Config) -> HttpOptions {
         concurrency: config.limits.concurrency(config.index.searches(), config.index.max_waiting_searches),
         errors_url: http.errors_url.clone(),
     }
+}
+
+/// The directives of a `Cache-Control` without those by which a shared cache may keep what was answered to somebody with
+/// a token (RFC 9111 §3.5).
+fn private(directives: &str) -> String {
+    let opens = |name: &str| ["public", "private", "s-maxage", "must-revalidate", "proxy-revalidate"].contains(&name);
+    let kept = directives.split(',').map(str::trim).filter(|directive| {
+        let name = directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+        !name.is_empty() && !opens(&name)
+    });
+    std::iter::once("private").chain(kept).collect::<Vec<_>>().join(", ")
 }
 
 /// Opens the store and brings its tables up to date, as every command that touches data does first.
@@ -274,7 +285,7 @@ impl Assembler<'_> {
         workers.start("index", |stop| index.clone().run(stop));
         workers.start("imports", |stop| uploads.run(stop));
         workers.start("directory", |stop| access.directory.clone().run(stop));
-        workers.start("access", |stop| authority::tend(access, store.clone(), world.clock.clone(), stop));
+        workers.start("access", |stop| authority::tend(access, world.clock.clone(), stop));
         let retention = config.retention.clone();
         workers.start("housekeeping", |stop| housekeeping::run(store.clone(), world.clock.clone(), retention, stop));
         Ok(Assembly { index, api, options, workers, first })
@@ -290,4 +301,21 @@ fn uploads(config: &Config, data: &DataDir, store: &Arc<dyn Store>, world: &Worl
         limits: InputLimits { records: config.imports.max_records, unpacked_bytes: config.imports.max_unpacked.get() },
     };
     Uploads::new(options, store.clone(), store.clone(), world.clock.clone(), world.ids.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_some_may_read_is_for_no_shared_cache() {
+        for (set, sent) in [
+            ("public, max-age=1, stale-while-revalidate=5", "private, max-age=1, stale-while-revalidate=5"),
+            ("max-age=300, must-revalidate", "private, max-age=300"),
+            ("S-MaxAge=60,PUBLIC", "private"),
+            ("no-store", "private, no-store"),
+        ] {
+            assert_eq!(private(set), sent);
+        }
+    }
 }

@@ -77,7 +77,8 @@ async fn check(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Re
         // Whoever has it without its key has stolen it.
         (Scheme::Bearer, Some(_)) | (Scheme::Dpop, None) => return Err(invalid_token(&scheme, &BadToken)),
         (Scheme::Dpop, Some(key)) => {
-            let urls = urls(app, uri, headers);
+            // Not what the request says of itself: a proof that was made for another server would fit here otherwise.
+            let urls = access.server.options().urls(uri.path());
             let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
             let now = app.services.clock.now();
             let proved = access.proofs.prove(headers, method.as_str(), &urls, Some(token), now).await;
@@ -91,15 +92,12 @@ async fn check(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Re
     Ok(Some(verified))
 }
 
-/// The addresses under which a request may have been sent: that of the server, and the one it names itself.
-fn urls(app: &App, uri: &Uri, headers: &HeaderMap) -> Vec<String> {
-    let path = uri.path();
-    let mut urls = vec![format!("{}{path}", app.services.access.server.options().issuer)];
-    let host = uri.authority().map(|a| a.as_str()).or_else(|| headers.get(header::HOST)?.to_str().ok());
-    if let Some(host) = host {
-        urls.extend(["http", "https"].map(|scheme| format!("{scheme}://{host}{path}")));
-    }
-    urls
+/// Whether the token that a request showed is good at this moment and may be used for that: what lasts longer than a moment
+/// must not outlive it.
+pub(crate) async fn still(app: &App, headers: &HeaderMap, scope: Scope) -> Result<(), Problem> {
+    let Some((scheme, token)) = credentials(headers)? else { return Err(no_token()) };
+    let verified = app.services.access.verifier.verify(token).await.map_err(|e| invalid_token(&scheme, &e))?;
+    if verified.scopes.contains(scope) { Ok(()) } else { Err(missing_scope(scope)) }
 }
 
 /// The token of a request and how it was sent; nothing if there are no credentials, or none that are a token.

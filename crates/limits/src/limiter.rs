@@ -295,7 +295,10 @@ impl Limiter {
         covers: impl Fn(&Policy) -> bool,
         cost: impl Fn(&Policy) -> u64,
     ) -> SmallVec<[Claim<'_>; 2]> {
-        let covering = self.policies.iter().enumerate().filter(|(_, policy)| covers(policy) && policy.is_for(caller));
+        // One that this server does not have, by its configuration, must not leave its clients without any.
+        let given = caller.policy.as_deref();
+        let given = given.filter(|name| self.policies.iter().any(|policy| policy.assigned && policy.name == **name));
+        let covering = self.policies.iter().enumerate().filter(|(_, policy)| covers(policy) && policy.is_for(given));
         let claim = |(index, policy): (usize, _)| {
             let policy: &Arc<Policy> = policy;
             let subject = subject(policy, caller);

@@ -5,7 +5,6 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::gcra::Quota;
-use crate::limiter::Caller;
 
 /// Whose requests count together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -139,10 +138,10 @@ impl Policy {
         }
     }
 
-    /// Whether it is for the requests of a caller.
-    pub fn is_for(&self, caller: &Caller) -> bool {
-        match (&caller.policy, self.assigned) {
-            (Some(given), true) => **given == *self.name,
+    /// Whether it is for the requests of a caller that was given this policy, one that there is.
+    pub fn is_for(&self, given: Option<&str>) -> bool {
+        match (given, self.assigned) {
+            (Some(given), true) => given == self.name,
             (None, true) => false,
             (Some(_), false) => self.per != Per::Client,
             (None, false) => true,
@@ -180,6 +179,16 @@ mod tests {
             dry_run: false,
             assigned: false,
         }
+    }
+
+    #[test]
+    fn a_policy_that_is_given_takes_the_place_of_the_others_per_client() {
+        let gold = Policy { name: "gold".into(), assigned: true, ..policy() };
+        let address = Policy { per: Per::Address { ipv4_prefix: 32, ipv6_prefix: 64 }, ..policy() };
+        let which = |given| [&policy(), &gold, &address].map(|policy| policy.is_for(given));
+        assert_eq!(which(None), [true, false, true]);
+        assert_eq!(which(Some("gold")), [false, true, true]);
+        assert_eq!(which(Some("silver")), [false, false, true]);
     }
 
     #[test]

@@ -138,3 +138,18 @@ async fn many_at_once_when_redis_is_lost_get_this_server_s_part_once() {
     let admitted = asking.join_all().await.into_iter().filter(|admitted| *admitted).count();
     assert_eq!(admitted, 20, "a fourth of 80");
 }
+
+/// A policy may be renamed, or not be there on a server that was started before it: its clients are limited all the same.
+#[tokio::test]
+async fn who_was_given_a_policy_that_is_not_there_is_under_those_that_are() {
+    let per_client = policy(2, Duration::from_secs(3_600), Per::Client);
+    let gold = Policy { name: "gold".into(), assigned: true, ..policy(5, Duration::from_secs(3_600), Per::Client) };
+    let limiter = Limiter::new(vec![per_client, gold], vec![], None, 1);
+    for (given, quota) in [(None, 2), (Some("gold"), 5), (Some("silver"), 2)] {
+        let name = given.unwrap_or("none");
+        let caller = Caller { client: Some(name.into()), policy: given.map(Into::into), ..caller() };
+        for n in 0..=quota {
+            assert_eq!(limiter.charge(&caller, Group::Read).await.is_allowed(), n < quota, "{name}, request {n}");
+        }
+    }
+}

@@ -103,7 +103,7 @@ async fn carry_out(command: ClientsCommand, authority: &Authority, session: &Ses
     match command {
         ClientsCommand::Create(args) => {
             // What secrets are kept under must be what the servers have: a key of theirs shows it.
-            admin.tend_keys().await.map_err(failure)?;
+            admin.ensure_keys().await.map_err(failure)?;
             let made = admin.create(args.draft()?, BY).await.map_err(failure)?;
             output.answer(introduced(&made), &described(&made));
         }
@@ -127,7 +127,7 @@ async fn carry_out(command: ClientsCommand, authority: &Authority, session: &Ses
             output.answer(serde_json::to_string_pretty(&value).unwrap_or_default(), &value);
         }
         ClientsCommand::Rotate { id, keep } => {
-            admin.tend_keys().await.map_err(failure)?;
+            admin.ensure_keys().await.map_err(failure)?;
             let made = admin.rotate(&id, keep.map(Period::duration), BY).await.map_err(failure)?;
             output.answer(introduced(&made), &described(&made));
         }

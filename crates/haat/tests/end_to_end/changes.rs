@@ -121,6 +121,28 @@ async fn events(server: &Server, path: &str, last: Option<&str>, n: usize) -> Ve
     found
 }
 
+#[tokio::test]
+async fn a_listener_whose_token_is_revoked_is_told_nothing_more() {
+    let stage = Stage::new(Backend::Sqlite).await;
+    let server = stage.start().await;
+    let listener = json!({ "id": "listener", "name": "Listener", "scopes": ["changes:read"] });
+    let made = server.send(server.request(Method::POST, "/v1/clients").json(&listener)).await.expect(201).json();
+    let token = server.token_of("listener", made["client_secret"].as_str().unwrap(), &[]).await;
+    let request = server.bare(Method::GET, "/v1/changes").bearer_auth(&token).header("accept", "text/event-stream");
+    let mut response = request.send().await.unwrap();
+    server.put(&least("A", "Apple", 1)).await.expect(201);
+    let mut text = String::new();
+    while !text.contains("event: change") {
+        let part = tokio::time::timeout(SOON, response.chunk()).await.expect("the change").unwrap().unwrap();
+        text.push_str(std::str::from_utf8(&part).unwrap());
+    }
+    let revoked = server.request(Method::DELETE, "/v1/clients/listener");
+    server.send(revoked).await.expect(204);
+    server.put(&least("B", "Banana", 1)).await.expect(201);
+    let rest = tokio::time::timeout(SOON, response.text()).await.expect("the stream ends").unwrap();
+    assert!(rest.contains("event: problem") && rest.contains("invalid_token") && !rest.contains("Banana"), "{rest}");
+}
+
 #[rstest]
 #[case::sqlite(Backend::Sqlite)]
 #[case::mariadb(Backend::MariaDb)]

@@ -101,7 +101,7 @@ fn is_oauth(path: &str) -> bool {
 
 /// The group to charge a request to, if anybody limits anything.
 fn limited(app: &App, group: Option<Group>) -> Option<Group> {
-    group.filter(|_| !app.services.limiter.policies().is_empty())
+    group.filter(|group| app.services.limiter.policies().iter().any(|policy| policy.covers(*group)))
 }
 
 /// What is around every answer, wherever it comes from.

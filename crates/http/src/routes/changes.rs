@@ -17,9 +17,10 @@ use http::{HeaderMap, StatusCode, header};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::access;
 use crate::answer;
 use crate::answer::document::append_json;
-use crate::extract::access::{ChangesRead, Granted};
+use crate::extract::access::{ChangesRead, Granted, Right};
 use crate::extract::parameters::Parameters;
 use crate::openapi::parameters::ChangesParameters;
 use crate::openapi::schema;
@@ -50,7 +51,8 @@ const READ_ANYWAY: Duration = Duration::from_secs(2);
     responses((status = 200, description = "Changes; none when there was none in time.", content(
         (schema::Changes = "application/json"),
         (String = "text/event-stream"),
-    )))
+    ))),
+    security(("oauth" = ["changes:read"]))
 )]
 pub(crate) async fn changes(
     State(app): State<SharedApp>,
@@ -63,11 +65,14 @@ pub(crate) async fn changes(
     let ask = Ask::read(&parameters, &headers)?;
     let waits = ask.events || !ask.wait.is_zero();
     let place = if waits { Some(app.follower()?) } else { None };
-    let mut follower = Follower { app, at: ask.from, limit: ask.limit, draining, head: Seq(0), _place: place };
+    let mut follower = Follower { app, headers, at: ask.from, limit: ask.limit, draining, head: Seq(0), _place: place };
     if ask.events {
         return events::stream(follower).await;
     }
     let page = follower.changes_until(Instant::now() + ask.wait).await?;
+    if waits {
+        follower.may_still().await?;
+    }
     Ok(answer::json(StatusCode::OK, render(&page, follower.at.after)))
 }
 
@@ -135,6 +140,8 @@ fn wants_events(headers: &HeaderMap) -> bool {
 /// Somebody who follows the log.
 struct Follower {
     app: SharedApp,
+    /// Those of the request, with its token.
+    headers: HeaderMap,
     at: Resume,
     limit: u32,
     draining: Draining,
@@ -144,6 +151,11 @@ struct Follower {
 }
 
 impl Follower {
+    /// Whether the token is still good: whoever lost it must not be told what came after.
+    async fn may_still(&self) -> Result<(), Problem> {
+        access::still(&self.app, &self.headers, ChangesRead::SCOPE).await
+    }
+
     /// The next changes; none if there are none by `deadline` or the server shuts down. Moves [`Self::at`] on.
     async fn changes_until(&mut self, deadline: Instant) -> Result<ChangePage, ChangeLogError> {
         loop {

@@ -6,7 +6,6 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream;
-use haat_catalog::ports::ChangeLogError;
 use haat_catalog::{ChangePage, Seq};
 use http::{HeaderName, HeaderValue, header};
 use tokio::time::Instant;
@@ -30,7 +29,9 @@ pub(super) async fn stream(mut follower: Follower) -> Result<Response, Problem> 
             Step::Wait => match wait(&mut follower).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => return None,
-                Err(error) => return Some((Ok::<_, std::convert::Infallible>(farewell(error)), (None, Step::Wait))),
+                Err(problem) => {
+                    return Some((Ok::<_, std::convert::Infallible>(farewell(&problem)), (None, Step::Wait)));
+                }
             },
         };
         Some((Ok(piece), (Some(follower), Step::Wait)))
@@ -50,11 +51,12 @@ enum Step {
 }
 
 /// The next events, or a heartbeat; `None` once the server shuts down, upon which clients connect anew elsewhere.
-async fn wait(follower: &mut Follower) -> Result<Option<Bytes>, ChangeLogError> {
+async fn wait(follower: &mut Follower) -> Result<Option<Bytes>, Problem> {
     if follower.draining.0.is_cancelled() {
         return Ok(None);
     }
     let page = follower.changes_until(Instant::now() + HEARTBEAT).await?;
+    follower.may_still().await?;
     Ok(Some(if page.changes.is_empty() {
         Bytes::from_static(b": heartbeat\n\n")
     } else {
@@ -77,10 +79,10 @@ fn events(page: &ChangePage, floor: Seq) -> String {
     out
 }
 
-/// The last event of a stream that cannot go on: a client that was overtaken by compaction has to start afresh, any
-/// other may resume.
-fn farewell(error: ChangeLogError) -> Bytes {
-    let code = Problem::from(error).code();
+/// The last event of a stream that cannot go on: a client that was overtaken by compaction has to start afresh, one whose
+/// token is good no longer needs another, any other may resume.
+fn farewell(problem: &Problem) -> Bytes {
+    let code = problem.code();
     tracing::warn!(code = code.name(), "an event stream ended early");
     Bytes::from(format!("event: problem\ndata: {{\"code\":\"{}\"}}\n\n", code.name()))
 }
