@@ -20,11 +20,14 @@ pub mod audit;
 pub mod client;
 pub mod directory;
 pub mod dpop;
+mod hash;
 pub mod jwks;
 pub mod keys;
 pub mod ports;
 pub mod resource;
 pub mod scope;
 pub mod server;
+#[cfg(test)]
+mod testing;
 pub mod token;
 pub mod vault;

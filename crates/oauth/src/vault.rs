@@ -10,6 +10,8 @@ use aws_lc_rs::{hkdf, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
+use crate::hash::array;
+
 /// What every client secret begins with, so that scanners of leaked secrets know it.
 pub const SECRET_PREFIX: &str = "haat_";
 /// Bytes of randomness in a secret and in the encryption key.
@@ -92,12 +94,7 @@ impl Vault {
 
     /// The hash by which a client secret is kept.
     pub fn hash_secret(&self, secret: &[u8]) -> SecretHash {
-        let tag = hmac::sign(&self.secrets, secret);
-        let mut hash = SecretHash::default();
-        for (to, from) in hash.iter_mut().zip(tag.as_ref()) {
-            *to = *from;
-        }
-        hash
+        array(hmac::sign(&self.secrets, secret).as_ref())
     }
 
     /// Encrypts a private key so that it is good for this name only (AES-256-GCM, random nonce in front).
