@@ -1,20 +1,15 @@
 //! Key sets of others (RFC 7517): those that clients register, and those that are fetched from them.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+mod remote;
 
-use arc_swap::ArcSwapOption;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
-use url::Url;
+use url::{Host, Url};
 
-use crate::ports::FetchKeys;
+pub use remote::RemoteKeys;
 
 /// The algorithms that clients and foreign issuers may sign with. Never a symmetric one: whoever has a public key could
 /// make signatures with it (RFC 8725 §2.1). `Ed25519` is the newer name of what `EdDSA` stands for here (RFC 9864).
@@ -23,11 +18,36 @@ pub const ALGORITHMS: [(&str, Algorithm); 4] =
 const ED25519: &str = "Ed25519";
 const EDDSA: &str = "EdDSA";
 
-/// The most keys of a set that are looked at.
+/// The most keys of a set that can be used.
 const MAX_KEYS: usize = 32;
+/// The most keys by which a signature is checked that names none.
+const MAX_TRIED: usize = 4;
+
+/// Whether keys may be fetched from there: over https, or from this machine, for whoever is in between could put keys of
+/// his own in. The rule for what is registered, what is configured and what is fetched.
+///
+/// # Errors
+/// With what is wrong with the address, in words that follow its name.
+pub fn check_source(url: &Url) -> Result<(), &'static str> {
+    let here = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => return Err("must be a URL with a host"),
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if here => {}
+        _ => return Err("must be a URL with https, or with http on this machine (localhost)"),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not have a user or a password in it");
+    }
+    if url.fragment().is_some() { Err("must not have a fragment") } else { Ok(()) }
+}
 
 /// Public keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct KeySet {
     keys: Vec<Jwk>,
 }
@@ -44,6 +64,9 @@ pub enum KeySetError {
     /// Nothing in it can verify a signature.
     #[error("has no public key for signatures with EdDSA (Ed25519), ES256 (P-256) or RS256 (RSA, 2048 to 8192 bits)")]
     Useless,
+    /// More than are ever looked at.
+    #[error("has more than {MAX_KEYS} public keys: remove those that do not sign any more")]
+    TooMany,
 }
 
 impl KeySet {
@@ -52,41 +75,50 @@ impl KeySet {
     /// # Errors
     /// With what is wrong with it.
     pub fn register(json: &serde_json::Value) -> Result<Self, KeySetError> {
-        let keys = json.get("keys").and_then(|keys| keys.as_array());
-        let keys = keys.ok_or_else(|| KeySetError::Malformed("there is no member 'keys' with a list".into()))?;
+        let keys = list(json)?;
         if let Some(at) = keys.iter().position(|key| ["d", "k"].iter().any(|part| key.get(part).is_some())) {
             return Err(KeySetError::Private(at));
         }
-        let set = Self::of_json(json).ok_or_else(|| KeySetError::Malformed("it cannot be read".into()))?;
+        let set = Self::of_keys(keys)?;
         if set.keys.is_empty() { Err(KeySetError::Useless) } else { Ok(set) }
     }
 
     /// Reads a set that was fetched: what cannot be used of it is left out (RFC 7517 §5).
-    pub fn read(text: &[u8]) -> Option<Self> {
-        Self::of_json(&serde_json::from_slice(text).ok()?)
+    ///
+    /// # Errors
+    /// When it is no key set, or has too many keys.
+    pub fn read(text: &[u8]) -> Result<Self, KeySetError> {
+        let json: serde_json::Value =
+            serde_json::from_slice(text).map_err(|e| KeySetError::Malformed(e.to_string()))?;
+        Self::of_keys(list(&json)?)
     }
 
-    fn of_json(json: &serde_json::Value) -> Option<Self> {
-        let keys = json.get("keys")?.as_array()?.iter().take(MAX_KEYS);
-        let keys = keys.cloned().map(|mut key| {
+    fn of_keys(keys: &[serde_json::Value]) -> Result<Self, KeySetError> {
+        let keys = keys.iter().cloned().map(|mut key| {
             // The library knows the older name only.
             if let Some(name) = key.get_mut("alg").filter(|name| name.as_str() == Some(ED25519)) {
                 *name = EDDSA.into();
             }
             serde_json::from_value::<Jwk>(key)
         });
-        let keys = keys.filter_map(Result::ok);
-        Some(Self { keys: keys.filter(|key| algorithm_of(key).is_some()).collect() })
+        let usable = keys.filter_map(Result::ok).filter(|key| algorithm_of(key).is_some());
+        let keys: Vec<Jwk> = usable.take(MAX_KEYS + 1).collect();
+        if keys.len() > MAX_KEYS { Err(KeySetError::TooMany) } else { Ok(Self { keys }) }
     }
 
-    /// The keys that a signature of that header may have been made with: the one of that name, or all of the kind if it
-    /// names none.
+    /// The keys that a signature of that header may have been made with: the one of that name, or the first few of the
+    /// kind if it names none.
     pub fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Vec<DecodingKey> {
         let fits = |key: &&Jwk| {
             algorithm_of(key) == Some(algorithm) && kid.is_none_or(|kid| key.common.key_id.as_deref() == Some(kid))
         };
-        self.keys.iter().filter(fits).filter_map(|key| DecodingKey::from_jwk(key).ok()).collect()
+        self.keys.iter().filter(fits).filter_map(|key| DecodingKey::from_jwk(key).ok()).take(MAX_TRIED).collect()
     }
+}
+
+fn list(json: &serde_json::Value) -> Result<&[serde_json::Value], KeySetError> {
+    let keys = json.get("keys").and_then(|keys| keys.as_array());
+    Ok(keys.ok_or_else(|| KeySetError::Malformed("there is no member 'keys' with a list".into()))?)
 }
 
 /// What a key can be used for here; nothing if it is for something else, or its members cannot be a key's.
@@ -116,96 +148,13 @@ fn algorithm_of(key: &Jwk) -> Option<Algorithm> {
     named.is_none_or(|name| agrees(&name)).then_some(by_kind)
 }
 
-/// How long a fetched set is used without a look at its source.
-const FRESH: Duration = Duration::from_secs(600);
-/// How long after a fetch nothing is fetched again, whoever names keys that are not there.
-const PAUSE: Duration = Duration::from_secs(10);
-
-/// Key sets by their URL. One fetch at a time for each, and at most one in [`PAUSE`].
-pub struct RemoteKeys {
-    fetch: Arc<dyn FetchKeys>,
-    sets: std::sync::Mutex<HashMap<Url, Arc<Remote>>>,
-}
-
-/// A set that is somewhere else.
-#[derive(Default)]
-struct Remote {
-    fetched: ArcSwapOption<Fetched>,
-    /// When it was last asked for; held while it is.
-    tried: Mutex<Option<Instant>>,
-}
-
-struct Fetched {
-    set: KeySet,
-    at: Instant,
-}
-
-impl Remote {
-    /// The keys that are known to fit, and whether they are known from lately.
-    fn known(&self, kid: Option<&str>, algorithm: Algorithm) -> (Vec<DecodingKey>, bool) {
-        match &*self.fetched.load() {
-            Some(fetched) => (fetched.set.candidates(kid, algorithm), fetched.at.elapsed() < FRESH),
-            None => (Vec::new(), false),
-        }
-    }
-}
-
-impl RemoteKeys {
-    /// None fetched yet.
-    pub fn new(fetch: Arc<dyn FetchKeys>) -> Self {
-        Self { fetch, sets: std::sync::Mutex::default() }
-    }
-
-    /// The keys at `url` that a signature of that header may have been made with. A key that is not known is looked for at
-    /// the source; a source that does not answer leaves what was known.
-    pub async fn candidates(&self, url: &Url, kid: Option<&str>, algorithm: Algorithm) -> Vec<DecodingKey> {
-        let remote = {
-            let mut sets = self.sets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            Arc::clone(sets.entry(url.clone()).or_default())
-        };
-        let (found, fresh) = remote.known(kid, algorithm);
-        if fresh && !found.is_empty() {
-            return found;
-        }
-        // Whoever has a key does not wait while others, who may name any key they like, make this server look for theirs.
-        let mut tried = match remote.tried.try_lock() {
-            Ok(tried) => tried,
-            Err(_) if !found.is_empty() => return found,
-            Err(_) => remote.tried.lock().await,
-        };
-        if tried.is_some_and(|at| at.elapsed() < PAUSE) {
-            return remote.known(kid, algorithm).0;
-        }
-        *tried = Some(Instant::now());
-        match self.read(url).await {
-            Ok(set) => {
-                remote.fetched.store(Some(Arc::new(Fetched { set, at: Instant::now() })));
-                remote.known(kid, algorithm).0
-            }
-            Err(error) => {
-                tracing::warn!(%url, error, "a key set cannot be fetched");
-                found
-            }
-        }
-    }
-
-    async fn read(&self, url: &Url) -> Result<KeySet, String> {
-        let text = self.fetch.fetch(url).await?;
-        KeySet::read(&text).ok_or_else(|| "what it answers is not a JSON Web Key Set".to_owned())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use async_trait::async_trait;
-    use bytes::Bytes;
+pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn ed(kid: &str) -> serde_json::Value {
+    pub fn ed(kid: &str) -> serde_json::Value {
         json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})
     }
 
@@ -242,56 +191,52 @@ mod tests {
         }
     }
 
-    struct Source(AtomicUsize);
-
-    #[async_trait]
-    impl FetchKeys for Source {
-        async fn fetch(&self, _: &Url) -> Result<Bytes, String> {
-            let n = self.0.fetch_add(1, Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            match n {
-                2 => Err("gone".into()),
-                n => Ok(json!({"keys": [ed(&format!("key-{n}"))]}).to_string().into()),
-            }
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_known_key_does_not_wait_while_an_unknown_one_is_looked_for() {
-        let keys = RemoteKeys::new(Arc::new(Source(AtomicUsize::new(0))));
-        let url: Url = "https://client.example/jwks".parse().unwrap();
-        let find = async |kid| keys.candidates(&url, Some(kid), Algorithm::EdDSA).await.len();
-        assert_eq!(find("key-0").await, 1);
-        tokio::time::advance(PAUSE).await;
-        let known = async {
-            tokio::task::yield_now().await;
-            let begun = Instant::now();
-            assert_eq!(find("key-0").await, 1);
-            begun.elapsed()
+    #[test]
+    fn a_set_that_is_too_large_is_refused_and_what_cannot_be_used_does_not_count() {
+        let odd = json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "…"});
+        let of = |odds: usize, keys: usize| {
+            let keys = (0..keys).map(|n| ed(&format!("key-{n}")));
+            let keys: Vec<_> = std::iter::repeat_n(odd.clone(), odds).chain(keys).collect();
+            json!({ "keys": keys })
         };
-        let (unknown, waited) = tokio::join!(find("key-1"), known);
-        assert_eq!((unknown, waited), (1, Duration::ZERO));
+        let full = of(100, MAX_KEYS);
+        for set in [KeySet::register(&full), KeySet::read(full.to_string().as_bytes())] {
+            assert_eq!(set.unwrap().candidates(Some("key-31"), Algorithm::EdDSA).len(), 1);
+        }
+        let too_full = of(0, MAX_KEYS + 1);
+        assert_eq!(KeySet::register(&too_full), Err(KeySetError::TooMany));
+        assert_eq!(KeySet::read(too_full.to_string().as_bytes()), Err(KeySetError::TooMany));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_unknown_key_is_looked_for_once_in_a_while() {
-        let source = Arc::new(Source(AtomicUsize::new(0)));
-        let keys = RemoteKeys::new(source.clone());
-        let url: Url = "https://client.example/jwks".parse().unwrap();
-        let find = async |kid| keys.candidates(&url, Some(kid), Algorithm::EdDSA).await.len();
-        let fetched = || source.0.load(Ordering::SeqCst);
-        assert_eq!(tokio::join!(find("key-0"), find("key-0")), (1, 1));
-        for _ in 0..50 {
-            assert_eq!(find("key-1").await, 0);
+    #[test]
+    fn a_signature_that_names_no_key_is_checked_by_a_few() {
+        let keys: Vec<_> = (0..10).map(|n| ed(&format!("key-{n}"))).collect();
+        let set = KeySet::register(&json!({ "keys": keys })).unwrap();
+        assert_eq!(set.candidates(None, Algorithm::EdDSA).len(), MAX_TRIED);
+    }
+
+    #[test]
+    fn keys_come_over_https_or_from_this_machine() {
+        let check = |url: &str| check_source(&Url::parse(url).unwrap());
+        for url in [
+            "https://client.example/jwks?of=us",
+            "http://localhost:8080/jwks",
+            "http://127.0.0.1/jwks",
+            "http://[::1]:9/jwks",
+        ] {
+            assert_eq!(check(url), Ok(()), "{url}");
         }
-        assert_eq!(fetched(), 1);
-        tokio::time::advance(PAUSE).await;
-        assert_eq!(tokio::join!(find("key-1"), find("key-1")), (1, 1));
-        assert_eq!(fetched(), 2);
-        tokio::time::advance(FRESH).await;
-        assert_eq!(find("key-1").await, 1, "what was known is used while the source does not answer");
-        assert_eq!((find("key-1").await, fetched()), (1, 3));
-        tokio::time::advance(PAUSE).await;
-        assert_eq!((find("key-3").await, find("key-1").await, fetched()), (1, 0, 4), "and given up once it does");
+        for url in [
+            "http://client.example/jwks",
+            "http://localhost.example/jwks",
+            "http://10.0.0.1/jwks",
+            "ftp://client.example/jwks",
+            "file:///etc/passwd",
+            "https://user@client.example/jwks",
+            "https://:secret@client.example/jwks",
+            "https://client.example/jwks#here",
+        ] {
+            assert!(check(url).is_err(), "{url}");
+        }
     }
 }

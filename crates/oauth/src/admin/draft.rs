@@ -9,7 +9,7 @@ use haat_catalog::Timestamp;
 use url::Url;
 
 use crate::client::{AuthMethod, Client, ClientKeys, Grant};
-use crate::jwks::KeySet;
+use crate::jwks::{KeySet, check_source};
 use crate::keys::KeyTimes;
 use crate::scope::Scopes;
 use crate::vault::random;
@@ -162,10 +162,11 @@ impl Faults {
                 Err(error) => self.add("jwks", error.to_string()),
             },
             KeysDraft::JwksUri(text) => match Url::parse(&text) {
-                Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => {
-                    return Some(ClientKeys::JwksUri(url));
-                }
-                _ => self.add("jwks_uri", "must be a URL with https"),
+                Ok(url) => match check_source(&url) {
+                    Ok(()) => return Some(ClientKeys::JwksUri(url)),
+                    Err(error) => self.add("jwks_uri", error),
+                },
+                Err(_) => self.add("jwks_uri", "must be a URL with https"),
             },
         }
         None

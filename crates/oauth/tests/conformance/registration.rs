@@ -1,6 +1,6 @@
 //! What may be registered as a client's keys (RFC 7591 §2, RFC 7517 §4).
 
-use haat_oauth::admin::{AdminError, KeysDraft};
+use haat_oauth::admin::{AdminError, ClientPatch, KeysDraft};
 use serde_json::{Value, json};
 
 use crate::clients::signing;
@@ -41,4 +41,19 @@ async fn only_public_keys_that_can_verify_are_registered() {
     }
     let mixed = json!({"keys": [Signer::p256("key-1").jwk(), {"kty": "AKP", "alg": "ML-DSA-44", "pub": "x"}]});
     assert!(stage.admin.create(signing("new", KeysDraft::Jwks(mixed)), "test").await.is_ok(), "one of them is of use");
+}
+
+/// The same rule as for fetching them: what is registered can be fetched.
+#[tokio::test]
+async fn keys_elsewhere_are_registered_by_an_address_from_which_they_are_fetched() {
+    let stage = Stage::new().await;
+    let made = |url: &str| stage.admin.create(signing("new", KeysDraft::JwksUri(url.into())), "test");
+    for url in ["http://client.example/jwks", "https://u:p@client.example/", "https://client.example/#x", "jwks", ""] {
+        let Err(AdminError::Invalid(faults)) = made(url).await else { panic!("{url}: registered") };
+        assert_eq!(faults.iter().map(|fault| fault.field).collect::<Vec<_>>(), ["jwks_uri"], "{url}");
+        let patch = ClientPatch { keys: Some(KeysDraft::JwksUri(url.into())), ..ClientPatch::default() };
+        let changed = stage.admin.change("remote", patch, "test").await;
+        assert!(matches!(changed, Err(AdminError::Invalid(_))), "{url}");
+    }
+    assert!(made("http://127.0.0.1:9000/jwks").await.is_ok());
 }
