@@ -3,6 +3,7 @@
 
 mod draft;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +14,15 @@ pub use draft::{ClientDraft, ClientPatch, FieldError, KeysDraft, Rules};
 
 use crate::audit;
 use crate::client::{AuthMethod, Client, ClientSecret, Grant, MAX_SECRETS};
-use crate::keys::{KeyRing, KeyTimes, SigningKey};
+use crate::keys::{CLOCK_SKEW, KeyRing, KeyTimes, SigningKey};
 use crate::ports::{AuthStore, PutClientError};
 use crate::scope::Scopes;
 use crate::vault::{Unsealable, Vault, generate_secret};
 
 /// The id of the client that is made at first start.
 pub const ADMINISTRATOR: &str = "administrator";
+/// How long the last use of a secret is kept that no client has any more.
+const USES_KEPT: Duration = Duration::from_secs(400 * 24 * 3_600);
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -48,12 +51,20 @@ pub enum AdminError {
 }
 
 /// A client and the secret that is shown this once.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Made {
     /// The client.
     pub client: Client,
     /// Its new secret, if it has secrets.
     pub secret: Option<String>,
+}
+
+impl fmt::Debug for Made {
+    /// All but the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = self.secret.as_ref().map(|_| "…");
+        f.debug_struct("Made").field("client", &self.client).field("secret", &secret).finish()
+    }
 }
 
 /// Commands about clients and keys.
@@ -165,12 +176,13 @@ impl Admin {
         Ok(())
     }
 
-    /// Makes the first client of a new installation, which may do everything; nothing if there are clients.
+    /// Makes the first client of a new installation, which may do everything; nothing if there are clients, though none of
+    /// them can be read.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn ensure_administrator(&self) -> Result<Option<Made>, AdminError> {
-        if !self.list().await?.is_empty() {
+        if self.store.has_clients().await? {
             return Ok(None);
         }
         let draft = ClientDraft {
@@ -187,20 +199,55 @@ impl Admin {
         }
     }
 
-    /// Makes a signing key if there is none, or it is time for the next; removes those that nobody needs. Tells whether
-    /// anything changed.
+    /// Makes the first signing key if there is none, and lets those that sign sign tokens as long as the configuration
+    /// wants. Removes none: whoever is about to make a secret calls this first, so that another encryption key than the
+    /// servers' is noticed.
+    ///
+    /// # Errors
+    /// When the store fails, or the keys were sealed with another encryption key.
+    pub async fn ensure_keys(&self) -> Result<(), AdminError> {
+        let (ring, now) = (self.ring().await?, self.clock.now());
+        self.raise_longest_token(&ring, now).await?;
+        if ring.newest().is_none() {
+            self.add_key(&ring, now, "first start").await?;
+        }
+        Ok(())
+    }
+
+    /// What a server does now and then: makes a signing key if there is none, or it is time for the next; lets those that
+    /// sign sign tokens as long as the configuration wants; removes those that nobody needs. Tells whether anything
+    /// changed.
     ///
     /// # Errors
     /// When the store fails, or the keys were sealed with another encryption key.
     pub async fn tend_keys(&self) -> Result<bool, AdminError> {
         let (ring, now) = (self.ring().await?, self.clock.now());
-        let retired = ring.retired(now, self.rules.keys);
+        let raised = self.raise_longest_token(&ring, now).await?;
+        let retired = ring.retired(now);
         if !retired.is_empty() {
             self.store.remove_keys(&retired).await?;
             retired.iter().for_each(|kid| audit::changed("signing key retired", kid, "schedule"));
         }
         let due = ring.is_due(now, self.rules.keys);
-        Ok((due && self.add_key(&ring, now, "schedule").await?.is_some()) || !retired.is_empty())
+        let added = due && self.add_key(&ring, now, "schedule").await?.is_some();
+        Ok(raised || added || !retired.is_empty())
+    }
+
+    async fn raise_longest_token(&self, ring: &KeyRing, now: Timestamp) -> Result<bool, AdminError> {
+        let longest = self.rules.keys.longest_token;
+        let short = ring.short_of(longest, now);
+        Ok(!short.is_empty() && self.store.raise_longest_token(&short, longest).await?)
+    }
+
+    /// Forgets what has ended by `now` on every replica's clock, and when secrets were last used that no client has any
+    /// more. Gives how much that was.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn prune(&self, now: Timestamp) -> Result<u64, AdminError> {
+        let ended = self.store.prune_expired(now.minus(CLOCK_SKEW)).await?;
+        let live: Vec<_> = self.list().await?.iter().flat_map(|client| &client.secrets).map(|s| s.hash).collect();
+        Ok(ended + self.store.prune_secret_uses(now.minus(USES_KEPT), &live).await?)
     }
 
     /// Makes a new signing key. Gives its name and from when on it signs; nothing if somebody else made one at the same
@@ -233,8 +280,10 @@ impl Admin {
         now: Timestamp,
         by: &str,
     ) -> Result<Option<(String, Timestamp)>, AdminError> {
-        let signs_from = ring.next_signs_from(now, self.rules.keys);
-        let (_, stored) = SigningKey::generate(&self.vault, now, signs_from)?;
+        // The key may be written as late as that, and be told to have failed: its time counts from then.
+        let written = if ring.newest().is_some() { now.plus(self.store.longest_write()) } else { now };
+        let signs_from = ring.next_signs_from(written, self.rules.keys);
+        let (_, stored) = SigningKey::generate(&self.vault, now, signs_from, self.rules.keys.longest_token)?;
         let added = self.store.add_key(&stored, ring.newest().map(|key| &*key.kid)).await?;
         if added {
             audit::changed("signing key made", &stored.kid, by);
@@ -281,5 +330,22 @@ impl Default for ClientDraft {
             dpop_bound: false,
             policy: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_in_what_debugging_shows() {
+        let rules = Rules {
+            keys: KeyTimes { max_age: Duration::ZERO, longest_token: Duration::MAX, rotate_every: None },
+            policies: Vec::new(),
+        };
+        let draft = ClientDraft { name: "n".into(), scopes: Scopes::all(), ..ClientDraft::default() };
+        let client = draft.check(&rules, Timestamp::from_millis(0)).unwrap();
+        let made = Made { client, secret: Some("haat_secret".into()) };
+        assert!(!format!("{made:?}").contains("haat_secret"));
     }
 }

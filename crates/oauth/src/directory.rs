@@ -1,6 +1,11 @@
 //! What this process knows of clients, keys and revocations: all of it, in memory, so that neither a token request nor
 //! the check of a token waits for the database, nor fails with it. It follows the store's revisions; what another replica
 //! changes is known here within [`LOOK`] and the time of a small query.
+//!
+//! What did not change is shared by what was known before and after, and a revocation is put among the others in place:
+//! what one costs does not depend on how many clients and revocations there are.
+
+mod revoked;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,27 +15,36 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use haat_catalog::ports::StoreError;
 use haat_catalog::{Clock, Timestamp};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
+
+pub use revoked::Revoked;
 
 use crate::client::Client;
-use crate::keys::{KeyRing, SigningKey};
-use crate::ports::{AuthStore, Revisions};
+use crate::keys::{CLOCK_SKEW, KeyRing, SigningKey};
+use crate::ports::{AuthStore, Revisions, StoredKey};
 use crate::vault::Vault;
 
 /// How often the store is asked for its revisions.
 pub const LOOK: Duration = Duration::from_millis(250);
+/// How often revocations of tokens that have ended are forgotten, at most.
+const FORGET: Duration = Duration::from_secs(60);
+/// How long a request waits for a look that it needs.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Clients by their id.
+pub type Clients = HashMap<Arc<str>, Arc<Client>, RandomState>;
 
 /// What is known at one moment.
 #[derive(Default)]
 pub struct Known {
-    /// Clients by their id.
-    pub clients: HashMap<Arc<str>, Arc<Client>, RandomState>,
+    /// The clients.
+    pub clients: Arc<Clients>,
     /// The signing keys.
     pub keys: Arc<KeyRing>,
-    /// Revoked tokens that have not ended yet, and when they do.
-    pub revoked: HashMap<Uuid, Timestamp, RandomState>,
+    /// Revoked tokens that have not ended yet; of this moment and of all later ones.
+    pub revoked: Arc<Revoked>,
     /// Up to which revisions this goes.
     pub revisions: Revisions,
 }
@@ -57,36 +71,69 @@ pub struct Directory {
     clock: Arc<dyn Clock>,
     known: ArcSwap<Known>,
     /// One refresh at a time.
-    refreshing: Mutex<()>,
+    looks: Mutex<Looks>,
+}
+
+/// What a look remembers for the next one.
+#[derive(Default)]
+struct Looks {
+    /// When the last one began.
+    begun: Option<Instant>,
+    /// When revocations were last forgotten.
+    forgotten: Option<Timestamp>,
 }
 
 impl Directory {
     /// Reads everything.
     ///
     /// # Errors
-    /// When the store fails, or the keys cannot be opened.
+    /// When the store fails, or a key cannot be opened.
     pub async fn open(
         store: Arc<dyn AuthStore>,
         vault: Arc<Vault>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, DirectoryError> {
-        let directory = Self { store, vault, clock, known: ArcSwap::default(), refreshing: Mutex::default() };
-        directory.read(true).await?;
+        let directory = Self { store, vault, clock, known: ArcSwap::default(), looks: Mutex::default() };
+        for stored in directory.store.keys().await? {
+            directory.open_key(&stored)?;
+        }
+        directory.read(directory.looks.lock().await, true).await?;
         Ok(Arc::new(directory))
     }
 
-    /// What is known now.
+    /// What is known now. For a moment only: whoever awaits something meanwhile takes [`Self::known_now`].
     pub fn known(&self) -> arc_swap::Guard<Arc<Known>> {
         self.known.load()
     }
 
+    /// The same, to be held on to.
+    pub fn known_now(&self) -> Arc<Known> {
+        self.known.load_full()
+    }
+
     /// Looks now whether something changed, and reads it. Whoever changed something here calls this, so that the next
-    /// request to this server finds it.
+    /// request to this server finds it. A key that cannot be opened is left out, and logged: it must not keep revocations
+    /// from being known.
     ///
     /// # Errors
-    /// When the store fails; what was known stays.
+    /// When the store fails; of what it failed to give, what was known stays.
     pub async fn refresh(&self) -> Result<(), DirectoryError> {
-        self.read(false).await
+        self.read(self.looks.lock().await, false).await
+    }
+
+    /// The same for a request that names a key which is not known, unless somebody looked within [`LOOK`]: whoever makes
+    /// up names makes nobody look more often. Does not wait long for the store.
+    pub(crate) async fn look_again(&self) {
+        let look = async {
+            let looks = self.looks.lock().await;
+            match looks.begun.is_some_and(|begun| begun.elapsed() < LOOK) {
+                true => Ok(()),
+                false => self.read(looks, false).await,
+            }
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, look).await {
+            tracing::debug!(%error, "an unknown key cannot be looked for");
+        }
     }
 
     /// Follows the store until told to stop.
@@ -109,52 +156,84 @@ impl Directory {
         }
     }
 
-    async fn read(&self, everything: bool) -> Result<(), DirectoryError> {
-        let _one = self.refreshing.lock().await;
+    /// Reads what changed. What fails stays as it was, with its revision, and is tried again at the next look.
+    async fn read(&self, mut looks: MutexGuard<'_, Looks>, everything: bool) -> Result<(), DirectoryError> {
+        looks.begun = Some(Instant::now());
         // Asked for before the rest: what is read may be newer than it says, never older.
         let now = self.store.revisions().await?;
-        let known = self.known.load_full();
+        let known = self.known_now();
         let before = known.revisions;
         if now == before && !everything {
             return Ok(());
         }
         let mut next = Known {
-            clients: known.clients.clone(),
+            clients: Arc::clone(&known.clients),
             keys: Arc::clone(&known.keys),
-            revoked: known.revoked.clone(),
-            revisions: now,
+            revoked: Arc::clone(&known.revoked),
+            revisions: before,
         };
+        let (mut clients, mut keys, mut revocations) = (Ok(()), Ok(()), Ok(()));
+        if now.revocations != before.revocations || everything {
+            revocations = self.read_revocations(&mut next, now, everything, &mut looks).await;
+        }
         if now.clients != before.clients || everything {
-            let clients = self.store.clients().await?;
-            next.clients = clients.into_iter().map(|client| (Arc::clone(&client.id), Arc::new(client))).collect();
+            clients = self.read_clients(&mut next, now).await;
         }
         if now.keys != before.keys || everything {
-            next.keys = Arc::new(self.read_keys(&known.keys).await?);
-        }
-        if now.revocations != before.revocations || everything {
-            // A database that was put back to an earlier state counts anew.
-            let since = if now.revocations < before.revocations || everything { 0 } else { before.revocations };
-            let revoked = self.store.revoked_since(since).await?;
-            next.revoked.extend(revoked.into_iter().map(|token| (token.jti, token.expires_at)));
-            let time = self.clock.now().minus(crate::keys::CLOCK_SKEW);
-            next.revoked.retain(|_, end| *end >= time);
+            keys = self.read_keys(&mut next, now).await;
         }
         self.known.store(Arc::new(next));
+        Ok(revocations.and(clients).and(keys)?)
+    }
+
+    async fn read_revocations(
+        &self,
+        next: &mut Known,
+        now: Revisions,
+        everything: bool,
+        looks: &mut Looks,
+    ) -> Result<(), StoreError> {
+        let before = next.revisions.revocations;
+        // A database that was put back to an earlier state counts anew.
+        let since = if now.revocations < before || everything { 0 } else { before };
+        for token in self.store.revoked_since(since).await? {
+            next.revoked.insert(token.jti, token.expires_at);
+        }
+        next.revisions.revocations = now.revocations;
+        let time = self.clock.now();
+        if looks.forgotten.is_none_or(|last| time.since(last) >= FORGET) {
+            next.revoked.forget_ended(time.minus(CLOCK_SKEW));
+            looks.forgotten = Some(time);
+        }
         Ok(())
     }
 
-    async fn read_keys(&self, before: &KeyRing) -> Result<KeyRing, DirectoryError> {
+    async fn read_clients(&self, next: &mut Known, now: Revisions) -> Result<(), StoreError> {
+        let clients = self.store.clients().await?;
+        next.clients = Arc::new(clients.into_iter().map(|client| (Arc::clone(&client.id), Arc::new(client))).collect());
+        next.revisions.clients = now.clients;
+        Ok(())
+    }
+
+    async fn read_keys(&self, next: &mut Known, now: Revisions) -> Result<(), StoreError> {
         let mut keys = Vec::new();
         for stored in self.store.keys().await? {
-            let key = match before.find(&stored.kid) {
-                Some(key) => Arc::clone(key),
-                None => {
-                    let opened = SigningKey::open(&self.vault, &stored);
-                    Arc::new(opened.map_err(|_| DirectoryError::WrongKey(stored.kid.clone()))?)
-                }
-            };
-            keys.push(key);
+            let as_before = next.keys.find(&stored.kid).filter(|key| key.is_as(&stored));
+            match as_before.map_or_else(|| self.open_key(&stored), |key| Ok(Arc::clone(key))) {
+                Ok(key) => keys.push(key),
+                Err(error) => tracing::error!(%error, "a signing key is left out; going on with the others"),
+            }
         }
-        Ok(KeyRing::new(keys))
+        // Without any key nothing could be signed, nor checked.
+        if !keys.is_empty() {
+            next.keys = Arc::new(KeyRing::new(keys));
+        }
+        next.revisions.keys = now.keys;
+        Ok(())
+    }
+
+    fn open_key(&self, stored: &StoredKey) -> Result<Arc<SigningKey>, DirectoryError> {
+        let opened = SigningKey::open(&self.vault, stored);
+        Ok(Arc::new(opened.map_err(|_| DirectoryError::WrongKey(stored.kid.clone()))?))
     }
 }

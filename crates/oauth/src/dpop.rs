@@ -1,30 +1,34 @@
 //! Proofs of possession (RFC 9449): a JWT, made for one request, by the key that a token is bound to.
 
-use std::sync::Arc;
+mod address;
+mod used;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use haat_cache::Cache;
 use haat_catalog::Timestamp;
 use http::{HeaderMap, HeaderName};
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
-use moka::sync::Cache as Memory;
 use serde::Deserialize;
-use url::Url;
 
+use crate::hash::sha256;
 use crate::jwks::{ALGORITHMS, KeySet};
+use crate::keys::CLOCK_SKEW;
 use crate::token::{Header, Parts};
+use address::is_same;
+use used::{Name, Use, Used};
 
 /// The header field of a proof.
 pub const DPOP: HeaderName = HeaderName::from_static("dpop");
 /// How far the time in a proof may be from now, before and after.
 const WINDOW: Duration = Duration::from_secs(60);
-/// The most proofs that this process remembers.
-const REMEMBERED: u64 = 200_000;
-/// The most bytes of a proof.
-const MAX_BYTES: usize = 8 * 1024;
+/// The most proofs that this process remembers: some 5,000 a second, and 50 MB.
+const REMEMBERED: usize = 1_000_000;
+/// How long a proof can be used, from the first replica's clock that takes it to the last one's.
+const USABLE: Duration = Duration::from_secs(2 * WINDOW.as_secs() + CLOCK_SKEW.as_secs());
 
 /// What is wrong with a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +51,9 @@ pub enum ProofError {
     /// Used before.
     #[error("the DPoP proof's jti was used before; each is good once")]
     Replayed,
+    /// There are so many proofs that nobody can tell whether this one was used before.
+    #[error("there are too many DPoP proofs now; try again later")]
+    TooMany,
 }
 
 #[derive(Deserialize)]
@@ -59,24 +66,24 @@ struct Proof {
     ath: Option<String>,
 }
 
-/// Checks proofs, and remembers them for as long as they could be used again: in the cache that replicas share, or in this
-/// process while there is none.
+/// Checks proofs, and remembers them for as long as they could be used again: in this process, and in the cache that
+/// replicas share while there is one.
 pub struct Proofs {
     shared: Option<Arc<dyn Cache>>,
-    used: Memory<[u8; 32], ()>,
+    used: Mutex<Used>,
 }
 
 impl Proofs {
     /// None used yet.
     pub fn new(shared: Option<Arc<dyn Cache>>) -> Self {
-        Self { shared, used: Memory::builder().max_capacity(REMEMBERED).time_to_live(WINDOW * 2).build() }
+        Self { shared, used: Mutex::new(Used::new(REMEMBERED)) }
     }
 
     /// The thumbprint of the key by which a request proves something; nothing if it has no proof. `urls` are those under
     /// which the request may have been sent, `token` the access token that goes with it.
     ///
     /// # Errors
-    /// When there is a proof and it is not one of this request.
+    /// When there is a proof and it is not one of this request, or it cannot be told whether it was used before.
     pub async fn prove(
         &self,
         headers: &HeaderMap,
@@ -87,7 +94,7 @@ impl Proofs {
     ) -> Result<Option<String>, ProofError> {
         let mut proofs = headers.get_all(&DPOP).iter();
         let Some(proof) = proofs.next() else { return Ok(None) };
-        let jwt = proof.to_str().ok().filter(|jwt| jwt.len() <= MAX_BYTES && proofs.next().is_none());
+        let jwt = proof.to_str().ok().filter(|jwt| !jwt.is_empty() && proofs.next().is_none());
         let (thumbprint, proof) = read(jwt.ok_or(ProofError::Malformed)?)?;
         if proof.htm != method || !urls.iter().any(|url| is_same(url, &proof.htu)) {
             return Err(ProofError::OtherRequest);
@@ -95,26 +102,30 @@ impl Proofs {
         if (proof.iat - now.as_millis() as f64 / 1e3).abs() > WINDOW.as_secs_f64() {
             return Err(ProofError::Time);
         }
-        let hash = token.map(|token| URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes())));
+        let hash = token.map(|token| URL_SAFE_NO_PAD.encode(sha256(token.as_bytes())));
         if hash.is_some() && hash != proof.ath {
             return Err(ProofError::OtherToken);
         }
-        if !self.is_first(&thumbprint, &proof.jti).await {
-            return Err(ProofError::Replayed);
+        match self.note(&thumbprint, &proof.jti, now).await {
+            Use::First => Ok(Some(thumbprint)),
+            Use::Again => Err(ProofError::Replayed),
+            Use::Unknown => Err(ProofError::TooMany),
         }
-        Ok(Some(thumbprint))
     }
 
-    async fn is_first(&self, thumbprint: &str, jti: &str) -> bool {
-        let mut name = [0; 32];
-        let hash = digest(&SHA256, format!("{thumbprint}:{jti}").as_bytes());
-        name.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
-        if !self.used.entry(name).or_insert(()).is_fresh() {
-            return false;
-        }
-        let Some(cache) = self.shared.as_ref().filter(|cache| cache.is_up()) else { return true };
+    async fn note(&self, thumbprint: &str, jti: &str, now: Timestamp) -> Use {
+        let hash = sha256(format!("{thumbprint}:{jti}").as_bytes());
+        let name: Name = std::array::from_fn(|i| hash[i]);
+        let here = self.used.lock().unwrap_or_else(PoisonError::into_inner).note(name, now.plus(USABLE), now);
+        let Some(cache) = self.shared.as_ref().filter(|cache| here == Use::First && cache.is_up()) else { return here };
         let key = format!("dpop:{}", URL_SAFE_NO_PAD.encode(name));
-        cache.count(&key, 1, WINDOW * 2).await.is_ok_and(|uses| uses == 1) || !cache.is_up()
+        match cache.count(&key, 1, USABLE).await {
+            Ok(1) => Use::First,
+            Ok(_) => Use::Again,
+            // Gone since: this process alone has to know. While it is there, one that fails has not said that it is new.
+            Err(_) if !cache.is_up() => Use::First,
+            Err(_) => Use::Unknown,
+        }
     }
 }
 
@@ -141,13 +152,61 @@ fn read(jwt: &str) -> Result<(String, Proof), ProofError> {
     Ok((thumbprint, proof))
 }
 
-/// Whether two addresses are the same but for query and fragment, normalised as RFC 3986 §6.2.2 and §6.2.3 say.
-fn is_same(one: &str, other: &str) -> bool {
-    let normal = |text: &str| {
-        let mut url = Url::parse(text).ok()?;
-        url.set_query(None);
-        url.set_fragment(None);
-        Some(url)
-    };
-    matches!((normal(one), normal(other)), (Some(one), Some(other)) if one == other)
+#[cfg(test)]
+mod tests {
+    use haat_cache::MemoryCache;
+
+    use super::*;
+    use crate::testing::{Fault, Faulty};
+
+    const NOW: i64 = 1_767_323_045_000;
+
+    fn memory() -> Arc<dyn Cache> {
+        Arc::new(MemoryCache::new(1 << 20, Arc::new(|| 0)))
+    }
+
+    async fn note(proofs: &Proofs, jti: &str, seconds: i64) -> Use {
+        proofs.note("thumbprint", jti, Timestamp::from_millis(NOW + seconds * 1_000)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proof_that_was_used_at_one_replica_is_used_at_the_other_for_as_long_as_any_clock_may_take_it() {
+        let shared = memory();
+        let [one, other] = [(); 2].map(|()| Proofs::new(Some(Arc::clone(&shared))));
+        assert_eq!(note(&one, "a", 0).await, Use::First);
+        assert_eq!(note(&other, "b", 0).await, Use::First);
+        // Made a minute ahead, good for a minute after, by a clock that is another minute behind.
+        tokio::time::advance(Duration::from_secs(179)).await;
+        assert_eq!(note(&other, "a", 119).await, Use::Again);
+        assert_eq!(note(&one, "a", 179).await, Use::Again);
+        assert_eq!(note(&one, "b", 179).await, Use::Again);
+    }
+
+    #[tokio::test]
+    async fn what_the_shared_cache_said_counts_though_it_is_gone_since() {
+        let shared = memory();
+        let one = Proofs::new(Some(Arc::clone(&shared)));
+        assert_eq!(note(&one, "a", 0).await, Use::First);
+        let fading = Proofs::new(Some(Faulty::over(shared, Fault::Fades)));
+        assert_eq!(note(&fading, "a", 0).await, Use::Again);
+    }
+
+    #[tokio::test]
+    async fn a_shared_cache_that_is_gone_is_done_without_one_that_fails_is_not() {
+        let gone = Proofs::new(Some(Faulty::over(memory(), Fault::Breaks)));
+        assert_eq!(note(&gone, "a", 0).await, Use::First);
+        assert_eq!(note(&gone, "a", 0).await, Use::Again);
+        let failing = Proofs::new(Some(Faulty::over(memory(), Fault::Fails)));
+        assert_eq!(note(&failing, "a", 0).await, Use::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_memory_that_is_full_refuses_what_it_could_not_tell_from_a_second_use() {
+        let proofs = Proofs { shared: None, used: Mutex::new(Used::new(2)) };
+        for jti in ["a", "b"] {
+            assert_eq!(note(&proofs, jti, 0).await, Use::First);
+        }
+        assert_eq!(note(&proofs, "c", 0).await, Use::Unknown);
+        assert_eq!(note(&proofs, "a", 0).await, Use::Again);
+    }
 }

@@ -1,8 +1,11 @@
 //! Signing keys: one signs, the ones to come and the ones before it are published beside it.
 //!
 //! A key is published at least one `max-age` of the key set before it signs, so that whoever verifies has it by then; and
-//! stays until the last token that it signed has ended. Both follow from the times at which keys begin to sign: no state
-//! has to be switched, and replicas agree as soon as they know the same keys.
+//! stays until the last token that it signed has ended. Both follow from the times at which keys begin to sign and from
+//! how long their tokens last at most: no state has to be switched, and replicas agree as soon as they know the same keys.
+//!
+//! How long the tokens of a key last is kept with it, and only ever raised: a server never signs a longer one
+//! ([`SigningKey::longest_token`]). So no configuration but the one that signed decides when a key may go.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +16,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use haat_catalog::Timestamp;
 use serde_json::json;
 
+use crate::hash::sha256;
 use crate::ports::StoredKey;
 use crate::vault::{Unsealable, Vault};
 
 /// How long after the end of its lifetime a token may still be taken: clocks differ.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
-/// How long a replica may take to hear of a new key; added to what others may take.
+/// How long a replica may take to hear of a key that is in the store ([`crate::directory::LOOK`] and the time to read it);
+/// added to what the write and others may take.
 pub const HEARSAY: Duration = Duration::from_secs(2);
 
 /// A signing key.
@@ -27,22 +32,29 @@ pub struct SigningKey {
     pub kid: Arc<str>,
     /// From when on it signs, until a later one does.
     pub signs_from: Timestamp,
+    /// The longest that a token may last which it signs.
+    pub longest_token: Duration,
     pair: Ed25519KeyPair,
     header: String,
     public: String,
 }
 
 impl SigningKey {
-    /// A new one, and as it is kept.
+    /// A new one for tokens that last `longest_token` at most, and as it is kept.
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub fn generate(vault: &Vault, now: Timestamp, signs_from: Timestamp) -> Result<(Self, StoredKey), Unsealable> {
+    pub fn generate(
+        vault: &Vault,
+        now: Timestamp,
+        signs_from: Timestamp,
+        longest_token: Duration,
+    ) -> Result<(Self, StoredKey), Unsealable> {
         let pair = Ed25519KeyPair::generate().map_err(|_| Unsealable)?;
         let private = pair.to_pkcs8v1().map_err(|_| Unsealable)?;
-        let key = Self::of_pair(pair, signs_from);
+        let key = Self::of_pair(pair, signs_from, longest_token);
         let sealed = vault.seal(&key.kid, private.as_ref())?;
-        let stored = StoredKey { kid: key.kid.to_string(), sealed, created_at: now, signs_from };
+        let stored = StoredKey { kid: key.kid.to_string(), sealed, created_at: now, signs_from, longest_token };
         Ok((key, stored))
     }
 
@@ -53,16 +65,21 @@ impl SigningKey {
     pub fn open(vault: &Vault, stored: &StoredKey) -> Result<Self, Unsealable> {
         let private = vault.open(&stored.kid, &stored.sealed)?;
         let pair = Ed25519KeyPair::from_pkcs8(&private).map_err(|_| Unsealable)?;
-        Ok(Self::of_pair(pair, stored.signs_from))
+        Ok(Self::of_pair(pair, stored.signs_from, stored.longest_token))
     }
 
-    fn of_pair(pair: Ed25519KeyPair, signs_from: Timestamp) -> Self {
+    fn of_pair(pair: Ed25519KeyPair, signs_from: Timestamp, longest_token: Duration) -> Self {
         let public = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
         // The members that RFC 7638 and RFC 8037 §2 name, in their order.
         let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#);
         let kid = thumbprint(&members);
         let header = json!({"alg": "EdDSA", "kid": kid, "typ": TOKEN_TYPE}).to_string();
-        Self { kid: kid.into(), signs_from, pair, header: URL_SAFE_NO_PAD.encode(header), public }
+        Self { kid: kid.into(), signs_from, longest_token, pair, header: URL_SAFE_NO_PAD.encode(header), public }
+    }
+
+    /// Whether it is what is kept under its name: when it signs, and for how long its tokens may last.
+    pub fn is_as(&self, stored: &StoredKey) -> bool {
+        self.signs_from == stored.signs_from && self.longest_token == stored.longest_token
     }
 
     /// A JWT (RFC 7519) of these claims.
@@ -93,7 +110,7 @@ pub const TOKEN_TYPE: &str = "at+jwt";
 
 /// The thumbprint of a key's members in their order (RFC 7638 §3).
 pub(crate) fn thumbprint(members: &str) -> String {
-    URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, members.as_bytes()))
+    URL_SAFE_NO_PAD.encode(sha256(members.as_bytes()))
 }
 
 /// The keys that there are, the one that signs first earliest.
@@ -138,11 +155,19 @@ impl KeyRing {
         self.0.iter()
     }
 
-    /// Those of which no token can be good any more.
-    pub fn retired(&self, now: Timestamp, times: KeyTimes) -> Vec<String> {
-        let needed_for = times.longest_token + CLOCK_SKEW + HEARSAY;
+    /// Those of which no token can be good any more, by how long their own tokens last.
+    pub fn retired(&self, now: Timestamp) -> Vec<String> {
+        let needed_for = |key: &SigningKey| key.longest_token + CLOCK_SKEW + HEARSAY;
         let pairs = self.0.iter().zip(self.0.iter().skip(1));
-        pairs.filter(|(_, next)| now > next.signs_from.plus(needed_for)).map(|(key, _)| key.kid.to_string()).collect()
+        let over = pairs.filter(|(key, next)| now > next.signs_from.plus(needed_for(key)));
+        over.map(|(key, _)| key.kid.to_string()).collect()
+    }
+
+    /// Those that sign now or will, and not yet tokens that last so long.
+    pub fn short_of(&self, longest_token: Duration, now: Timestamp) -> Vec<String> {
+        let signing = self.signing(now).map(|key| key.signs_from);
+        let to_sign = self.0.iter().filter(|key| Some(key.signs_from) >= signing);
+        to_sign.filter(|key| key.longest_token < longest_token).map(|key| key.kid.to_string()).collect()
     }
 
     /// Whether it is time for a new key.
@@ -154,7 +179,8 @@ impl KeyRing {
         }
     }
 
-    /// From when on a key that is made now may sign: the first one at once, for nobody knows a key set without it.
+    /// From when on a key may sign that is in the store by `now`: the first one at once, for nobody knows a key set without
+    /// it.
     pub fn next_signs_from(&self, now: Timestamp, times: KeyTimes) -> Timestamp {
         match self.newest() {
             None => now,
@@ -178,9 +204,10 @@ mod tests {
     use super::*;
     use crate::vault::MasterKey;
 
+    const HOUR: Duration = Duration::from_secs(3_600);
     const TIMES: KeyTimes = KeyTimes {
         max_age: Duration::from_secs(300),
-        longest_token: Duration::from_secs(3_600),
+        longest_token: HOUR,
         rotate_every: Some(Duration::from_secs(86_400)),
     };
 
@@ -193,15 +220,16 @@ mod tests {
     }
 
     fn key(vault: &Vault, from: i64) -> Arc<SigningKey> {
-        Arc::new(SigningKey::generate(vault, at(from), at(from)).unwrap().0)
+        Arc::new(SigningKey::generate(vault, at(from), at(from), HOUR).unwrap().0)
     }
 
     #[test]
     fn a_key_comes_back_as_it_was_kept_but_not_to_another_vault() {
         let vault = vault();
-        let (key, stored) = SigningKey::generate(&vault, at(1), at(2)).unwrap();
+        let (key, stored) = SigningKey::generate(&vault, at(1), at(2), HOUR).unwrap();
         let again = SigningKey::open(&vault, &stored).unwrap();
         assert_eq!((&again.kid, again.signs_from, again.jwk()), (&key.kid, at(2), key.jwk()));
+        assert_eq!(again.longest_token, HOUR);
         assert!(SigningKey::open(&self::vault(), &stored).is_err());
         let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(key.jwk()).unwrap();
         assert_eq!(jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).unwrap(), &*key.kid);
@@ -215,15 +243,29 @@ mod tests {
         assert_eq!(KeyRing::default().next_signs_from(at(5), TIMES), at(5), "the first one signs at once");
         let from = ring.next_signs_from(at(1_000), TIMES);
         assert!(from >= at(1_000 + 300));
-        let second = Arc::new(SigningKey::generate(&vault, at(1_000), from).unwrap().0);
+        let second = Arc::new(SigningKey::generate(&vault, at(1_000), from, HOUR).unwrap().0);
         let ring = KeyRing::new(vec![second.clone(), first.clone()]);
         let signs = |now| ring.signing(now).unwrap().kid.clone();
         assert_eq!((signs(at(1_299)), signs(from)), (first.kid.clone(), second.kid.clone()));
         assert_eq!(ring.jwks()["keys"].as_array().unwrap().len(), 2);
         let last_token_ends = from.plus(TIMES.longest_token);
-        assert!(ring.retired(last_token_ends, TIMES).is_empty());
+        assert!(ring.retired(last_token_ends).is_empty());
         let long_after = last_token_ends.plus(Duration::from_secs(600));
-        assert_eq!(ring.retired(long_after, TIMES), [first.kid.to_string()]);
+        assert_eq!(ring.retired(long_after), [first.kid.to_string()]);
+    }
+
+    #[test]
+    fn a_key_is_kept_for_its_own_tokens_whatever_others_last() {
+        let vault = vault();
+        let of = |from, longest| Arc::new(SigningKey::generate(&vault, at(from), at(from), longest).unwrap().0);
+        let (first, second, third) = (of(0, HOUR * 24), of(1_000, HOUR), of(2_000, HOUR));
+        let ring = KeyRing::new(vec![first.clone(), second.clone(), third.clone()]);
+        assert_eq!(ring.retired(at(2_000 + 3_600 + 600)), [second.kid.to_string()]);
+        assert_eq!(ring.retired(at(1_000 + 24 * 3_600 + 600)), [first.kid.to_string(), second.kid.to_string()]);
+        // Of those that have signed for the last time nothing is raised.
+        assert_eq!(ring.short_of(HOUR * 2, at(1_500)), [second.kid.to_string(), third.kid.to_string()]);
+        assert_eq!(ring.short_of(HOUR * 2, at(2_000)), [third.kid.to_string()]);
+        assert!(ring.short_of(HOUR, at(1_500)).is_empty() && KeyRing::default().short_of(HOUR, at(0)).is_empty());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the authorization server needs of the world: where clients, keys and revocations are kept, and a way to fetch the
 //! keys of others. One method is one transaction.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use haat_catalog::Timestamp;
@@ -43,6 +45,8 @@ pub struct StoredKey {
     pub created_at: Timestamp,
     /// From when on it signs, until a later one does.
     pub signs_from: Timestamp,
+    /// The longest that a token may last which it signs.
+    pub longest_token: Duration,
 }
 
 /// A token that is good no longer.
@@ -75,6 +79,8 @@ pub trait ClientStore: Send + Sync {
     async fn revisions(&self) -> Result<Revisions, StoreError>;
     /// All clients, in order of id. One whose row cannot be read is left out (and logged).
     async fn clients(&self) -> Result<Vec<Client>, StoreError>;
+    /// Whether there is any client, be its row readable or not.
+    async fn has_clients(&self) -> Result<bool, StoreError>;
     /// Writes a client: a new one at version 1, otherwise one whose version in the store is the one before.
     async fn put_client(&self, client: &Client) -> Result<(), PutClientError>;
     /// Removes a client; tells whether it was there.
@@ -83,8 +89,9 @@ pub trait ClientStore: Send + Sync {
     async fn secret_uses(&self) -> Result<Vec<SecretUse>, StoreError>;
     /// Notes that secrets were used; an earlier use than the one known changes nothing. No revision moves.
     async fn note_secret_uses(&self, uses: &[SecretUse]) -> Result<(), StoreError>;
-    /// Forgets uses from before a moment, so that those of secrets that are gone do not pile up; gives their number.
-    async fn prune_secret_uses(&self, before: Timestamp) -> Result<u64, StoreError>;
+    /// Forgets uses from before a moment, so that those of secrets that are gone do not pile up, but for those of `live`
+    /// secrets; gives their number.
+    async fn prune_secret_uses(&self, before: Timestamp, live: &[SecretHash]) -> Result<u64, StoreError>;
 }
 
 /// Keeps signing keys.
@@ -95,6 +102,12 @@ pub trait KeyStore: Send + Sync {
     /// Adds a key if `newest` is still the key that signs last (`None`: if there is none); tells whether it did, so that
     /// of replicas that rotate at the same time one does.
     async fn add_key(&self, key: &StoredKey, newest: Option<&str>) -> Result<bool, StoreError>;
+    /// How long after it was called [`Self::add_key`] may still write, however it ends: it waits for a connection, and for
+    /// others.
+    fn longest_write(&self) -> Duration;
+    /// Lets keys sign tokens that last so long; those that may sign longer ones stay as they are. Tells whether anything
+    /// changed.
+    async fn raise_longest_token(&self, kids: &[String], longest_token: Duration) -> Result<bool, StoreError>;
     /// Removes keys that nobody needs any more.
     async fn remove_keys(&self, kids: &[String]) -> Result<(), StoreError>;
 }
@@ -108,7 +121,8 @@ pub trait RevocationStore: Send + Sync {
     async fn revoked_since(&self, revision: u64) -> Result<Vec<Revocation>, StoreError>;
     /// Whether this is the first time that something is used that ends at `expires_at`, on any replica.
     async fn first_use(&self, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError>;
-    /// Forgets what has ended before a moment, in small transactions; gives how much that was.
+    /// Forgets what has ended before a moment, in small transactions; gives how much that was. Whoever prunes leaves what
+    /// clocks may differ by ([`crate::admin::Admin::prune`]): to a replica that is behind, nothing has ended yet.
     async fn prune_expired(&self, before: Timestamp) -> Result<u64, StoreError>;
 }
 

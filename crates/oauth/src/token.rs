@@ -66,21 +66,32 @@ pub struct Claims {
     pub jti: Uuid,
     /// What it may be used for.
     pub scope: String,
+    /// When its client was made, in milliseconds since the epoch: an id may be given again to another client, which shall
+    /// not have the tokens of the one before. A private claim (RFC 7519 §4.3).
+    pub client_since: i64,
     /// The key it is bound to, if it is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cnf: Option<Confirmation>,
 }
 
 impl Claims {
-    /// When it was issued.
-    pub fn issued_at(&self) -> Timestamp {
-        Timestamp::from_millis(self.iat.saturating_mul(1_000))
-    }
-
     /// When it ends.
     pub fn expires_at(&self) -> Timestamp {
         Timestamp::from_millis(self.exp.saturating_mul(1_000))
     }
+}
+
+/// The longest JWT that is looked at, in bytes: a token, a client's statement or a proof.
+pub(crate) const MAX_BYTES: usize = 8 * 1024;
+
+/// Whether a header's `typ` is this one: case does not matter, and `application/` may stand in front (RFC 7515 §4.1.9).
+pub(crate) fn is_type(typ: &str, name: &str) -> bool {
+    const TREE: &str = "application/";
+    let short = match typ.split_at_checked(TREE.len()) {
+        Some((tree, rest)) if tree.eq_ignore_ascii_case(TREE) => rest,
+        _ => typ,
+    };
+    short.eq_ignore_ascii_case(name)
 }
 
 /// The parts of a compact JWS (RFC 7515 §7.1).
@@ -95,9 +106,12 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// The parts of a token, if it is one: header and payload are JSON objects (RFC 7515 §4, RFC 7519 §7.2), where a list
-    /// would do for reading them.
+    /// The parts of a token, if it is one and no longer than [`MAX_BYTES`]: header and payload are JSON objects (RFC 7515
+    /// §4, RFC 7519 §7.2), where a list would do for reading them.
     pub fn of(token: &'a str) -> Option<Self> {
+        if token.len() > MAX_BYTES {
+            return None;
+        }
         let decode = |part: &str| {
             let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
             bytes.trim_ascii_start().starts_with(b"{").then_some(bytes)
@@ -134,4 +148,28 @@ pub(crate) struct Header {
     /// The key that a DPoP proof is made with.
     #[serde(default)]
     pub jwk: Option<serde_json::Value>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_compared_as_media_types() {
+        for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"] {
+            assert!(is_type(typ, "at+jwt"), "{typ}");
+        }
+        for typ in ["", "jwt", "application/", "text/at+jwt", "application/application/at+jwt"] {
+            assert!(!is_type(typ, "at+jwt"), "{typ}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_no_jwt() {
+        let of = |payload: usize| {
+            let payload = URL_SAFE_NO_PAD.encode(format!("{{{}}}", " ".repeat(payload)));
+            Parts::of(&format!("e30.{payload}.")).is_some()
+        };
+        assert!(of(6_000) && !of(7_000));
+    }
 }

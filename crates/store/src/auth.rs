@@ -6,7 +6,9 @@
 //! Taken first, the counters keep changes out of each other's way altogether: these are rare, and none waits for a row
 //! that another holds. What turns out to change nothing is undone, its count with it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use haat_catalog::Timestamp;
@@ -15,13 +17,14 @@ use haat_oauth::client::Client;
 use haat_oauth::ports::{
     ClientStore, KeyStore, PutClientError, Revisions, Revocation, RevocationStore, SecretUse, StoredKey,
 };
+use haat_oauth::vault::SecretHash;
 use uuid::Uuid;
 
 use crate::fault::Fault;
 use crate::lane::{Answer, Verdict};
 use crate::sql::{
     AuthPart, ClientRow, ClientSql, NewClient, RevisionRow, RevocationRow, RevocationSql, SecretUseRow, SigningKeyRow,
-    SigningSql, signed, unsigned,
+    SigningSql, millis, signed, unsigned,
 };
 use crate::store::{Backend, PRUNE_ROWS, SqlStore};
 
@@ -32,6 +35,10 @@ const MAX_BYTES: usize = 255;
 impl<B: Backend> ClientStore for SqlStore<B> {
     async fn revisions(&self) -> Result<Revisions, StoreError> {
         self.0.readers().run(self.0.limit(), |conn| Box::pin(async move { conn.revisions().await?.revisions() })).await
+    }
+
+    async fn has_clients(&self) -> Result<bool, StoreError> {
+        self.0.readers().run(self.0.limit(), |conn| Box::pin(async move { conn.has_clients().await })).await
     }
 
     async fn clients(&self) -> Result<Vec<Client>, StoreError> {
@@ -107,9 +114,29 @@ impl<B: Backend> ClientStore for SqlStore<B> {
             .await
     }
 
-    async fn prune_secret_uses(&self, before: Timestamp) -> Result<u64, StoreError> {
+    async fn prune_secret_uses(&self, before: Timestamp, live: &[SecretHash]) -> Result<u64, StoreError> {
         let before = before.as_millis();
-        self.prune(move |conn| Box::pin(async move { conn.prune_secret_uses(before, PRUNE_ROWS).await })).await
+        let old = self
+            .0
+            .readers()
+            .run(self.batch_limit(), move |conn| Box::pin(async move { conn.old_secret_uses(before).await }))
+            .await?;
+        let live: HashSet<&SecretHash> = live.iter().collect();
+        let old = old.into_iter().filter_map(|hash| SecretHash::try_from(hash).ok());
+        let gone: Vec<SecretHash> = old.filter(|hash| !live.contains(hash)).collect();
+        let mut forgotten = 0;
+        for step in gone.chunks(PRUNE_ROWS as usize) {
+            let step: Arc<[SecretHash]> = step.into();
+            forgotten += self
+                .0
+                .writers()
+                .run(self.0.limit(), move |conn| {
+                    let step = Arc::clone(&step);
+                    Box::pin(async move { conn.forget_secret_uses(&step).await })
+                })
+                .await?;
+        }
+        Ok(forgotten)
     }
 }
 
@@ -138,6 +165,24 @@ impl<B: Backend> KeyStore for SqlStore<B> {
                         return Ok(Verdict::Discard(false));
                     }
                     Ok(keep_if(was_free(conn.insert_signing_key(&key).await)?))
+                })
+            })
+            .await
+    }
+
+    fn longest_write(&self) -> Duration {
+        self.0.writers().longest_write(self.0.limit())
+    }
+
+    async fn raise_longest_token(&self, kids: &[String], longest_token: Duration) -> Result<bool, StoreError> {
+        let (kids, longest): (Arc<[String]>, _) = (kids.into(), millis(longest_token));
+        self.0
+            .writers()
+            .transact(self.0.limit(), move |conn| {
+                let kids = Arc::clone(&kids);
+                Box::pin(async move {
+                    conn.raise(AuthPart::SigningKeys).await?;
+                    Ok(keep_if(conn.raise_longest_token(&kids, longest).await? > 0))
                 })
             })
             .await
@@ -296,6 +341,7 @@ impl SigningKeyRow {
             sealed: self.sealed,
             created_at: Timestamp::from_millis(self.created_at),
             signs_from: Timestamp::from_millis(self.signs_from),
+            longest_token: Duration::from_millis(unsigned(self.longest_token)?),
         })
     }
 }

@@ -100,6 +100,12 @@ impl<DB: Database> Lane<DB> {
         }
     }
 
+    /// How long after it was called work with such a limit may still write: it waits for its turn, then, each time it is
+    /// tried, for a connection.
+    pub(crate) fn longest_write(&self, limit: Duration) -> Duration {
+        limit + self.acquire_timeout * 2
+    }
+
     /// Closes all connections once they are free.
     pub(crate) async fn close(&self) {
         // A connection that hangs must not keep the process from ending.

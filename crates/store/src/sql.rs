@@ -4,11 +4,13 @@
 //! These traits are statements, not promises: transactions, decisions and retries are the flows' business.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use haat_catalog::ports::{ImportCounts, StoredProduct};
 use haat_catalog::product::{ContentHash, Product, ProductKey};
 use haat_catalog::{ChangeOp, ProductId, Seq, Sku, Timestamp};
 use haat_oauth::ports::{Revocation, SecretUse, StoredKey};
+use haat_oauth::vault::SecretHash;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -146,6 +148,8 @@ pub(crate) trait ClientSql: Send {
     /// Counts a change of a part and gives the count. Holds the counters until the end of the transaction: every change of
     /// any part waits behind it.
     fn raise(&mut self, part: AuthPart) -> impl Future<Output = Answer<i64>> + Send;
+    /// Whether there is a row of any.
+    fn has_clients(&mut self) -> impl Future<Output = Answer<bool>> + Send;
     /// All clients, in order of id.
     fn clients(&mut self) -> impl Future<Output = Answer<Vec<ClientRow>>> + Send;
     /// Keeps a new one; [`Fault::Duplicate`] when its id is taken.
@@ -158,8 +162,10 @@ pub(crate) trait ClientSql: Send {
     fn secret_uses(&mut self) -> impl Future<Output = Answer<Vec<SecretUseRow>>> + Send;
     /// Notes when secrets were used, where that is later than what is known.
     fn note_secret_uses(&mut self, uses: &[SecretUse]) -> impl Future<Output = Answer<()>> + Send;
-    /// Forgets up to `limit` uses from before a moment; gives their number.
-    fn prune_secret_uses(&mut self, before: i64, limit: u32) -> impl Future<Output = Answer<u64>> + Send;
+    /// The hashes of those that were not used since a moment.
+    fn old_secret_uses(&mut self, before: i64) -> impl Future<Output = Answer<Vec<Vec<u8>>>> + Send;
+    /// Forgets the uses of some; gives the number of those that were there.
+    fn forget_secret_uses(&mut self, hashes: &[SecretHash]) -> impl Future<Output = Answer<u64>> + Send;
 }
 
 /// Keys that sign tokens.
@@ -170,6 +176,8 @@ pub(crate) trait SigningSql: Send {
     fn newest_signing_key(&mut self) -> impl Future<Output = Answer<Option<Vec<u8>>>> + Send;
     /// Keeps a new one; [`Fault::Duplicate`] when its name is taken.
     fn insert_signing_key(&mut self, key: &StoredKey) -> impl Future<Output = Answer<()>> + Send;
+    /// Lets some sign tokens that last so long, of those that sign shorter ones; gives the number of these.
+    fn raise_longest_token(&mut self, kids: &[String], longest: i64) -> impl Future<Output = Answer<u64>> + Send;
     /// Removes some; gives the number of those that were there.
     fn delete_signing_keys(&mut self, kids: &[String]) -> impl Future<Output = Answer<u64>> + Send;
 }
@@ -389,6 +397,7 @@ pub(crate) struct SigningKeyRow {
     pub(crate) sealed: Vec<u8>,
     pub(crate) created_at: i64,
     pub(crate) signs_from: i64,
+    pub(crate) longest_token: i64,
 }
 
 /// A revoked token.
@@ -417,6 +426,11 @@ pub(crate) fn unsigned(number: i64) -> Answer<u64> {
 /// Reads a place in the log.
 pub(crate) fn place(number: i64) -> Answer<Seq> {
     unsigned(number).map(Seq)
+}
+
+/// A length of time as the databases keep it.
+pub(crate) fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// As the databases keep it. Numbers beyond 2^63 do not occur; they would be kept as the largest.

@@ -26,8 +26,9 @@ const TABLES: [&str; 10] = [
 ];
 /// The others, by their names or what statements call them, have one row each.
 const ONE_ROW: [&str; 5] = ["change_seq", "change_log_state", "counter", "state", "auth_revisions"];
-/// These read a table from end to end because they want all of it: what every replica keeps in memory.
-const WHOLE: [&str; 3] = ["CLIENTS", "SECRET_USES", "SIGNING_KEYS"];
+/// These read a table from end to end because they want all of it, what every replica keeps in memory; or its first row,
+/// whichever that is.
+const WHOLE: [&str; 4] = ["CLIENTS", "HAS_CLIENTS", "SECRET_USES", "SIGNING_KEYS"];
 
 /// 100,000 rows in each table, made by the database itself out of a sequence of numbers `n`.
 fn fill(n: &str, hex: fn(&str) -> String, text: fn(&str) -> String) -> Vec<String> {
@@ -44,7 +45,7 @@ fn fill(n: &str, hex: fn(&str) -> String, text: fn(&str) -> String) -> Vec<Strin
         ),
         format!("INSERT INTO clients SELECT {}, 1, '{{}}' FROM numbers", text(n)),
         format!("INSERT INTO secret_uses SELECT {id}, {n} FROM numbers"),
-        format!("INSERT INTO signing_keys SELECT {}, {id}, {n}, {n} FROM numbers", text(n)),
+        format!("INSERT INTO signing_keys SELECT {}, {id}, {n}, {n}, {n} FROM numbers", text(n)),
         format!("INSERT INTO revoked_tokens SELECT {id}, {n}, {n} FROM numbers"),
         format!("INSERT INTO used_once SELECT {id}, {n} FROM numbers"),
         "UPDATE change_seq SET value = 100000, products = 100000".to_owned(),

@@ -9,12 +9,14 @@ use url::Url;
 use super::Verified;
 use crate::jwks::{ALGORITHMS, RemoteKeys};
 use crate::scope::Scopes;
-use crate::token::{Header, Parts};
+use crate::token::{Header, Parts, is_type};
 
 /// By how much the issuer's clock may differ from this one.
 const LEEWAY: Duration = Duration::from_secs(15);
 /// How long a token counts that says to last for ever and a day.
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
+/// The longest name of a client, in bytes, its issuer included: names are kept with idempotency keys and counted by.
+const MAX_NAME: usize = 255;
 
 /// An issuer whose tokens are good here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub(super) async fn verify(
     let issuer = issuers.iter().find(|known| known.issuer == iss && is_meant(aud, &known.audience))?;
     let (_, algorithm) = ALGORITHMS.iter().find(|(name, _)| *name == header.alg)?;
     // Many issuers say JWT or nothing; what says to be something else is something else (RFC 8725 §3.11).
-    let typ_fits = header.typ.as_deref().is_none_or(|typ| super::own::is_access_token(typ) || is_jwt(typ));
+    let typ_fits = header.typ.as_deref().is_none_or(|typ| super::own::is_access_token(typ) || is_type(typ, "jwt"));
     let expires_at = seconds(claims.get("exp")?)?;
     let mut begins = ["nbf", "iat"].iter().filter_map(|name| claims.get(*name)).map(seconds);
     let begun = begins.all(|at| at.is_some_and(|at| at <= now.plus(LEEWAY)));
@@ -63,17 +65,18 @@ pub(super) async fn verify(
         return None;
     }
     let client = ["client_id", "azp", "sub"].into_iter().find_map(text)?;
+    let client = format!("{}#{client}", issuer.issuer);
+    if client.len() > MAX_NAME {
+        tracing::debug!(issuer = issuer.issuer, "a token is refused: the name of its client is too long");
+        return None;
+    }
     Some(Verified {
-        client: format!("{}#{client}", issuer.issuer).into(),
+        client: client.into(),
         scopes: scopes(claims.get(&issuer.scope_claim)),
         expires_at: expires_at.plus(LEEWAY).min(now.plus(LONGEST)),
         bound_to: bound.map(Into::into),
         policy: None,
     })
-}
-
-fn is_jwt(typ: &str) -> bool {
-    typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("application/jwt")
 }
 
 fn is_meant(aud: &Value, audience: &str) -> bool {

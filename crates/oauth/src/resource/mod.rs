@@ -18,12 +18,12 @@ use crate::jwks::RemoteKeys;
 use crate::ports::FetchKeys;
 use crate::scope::Scopes;
 
-/// The most tokens that are remembered.
-const REMEMBERED: u64 = 100_000;
+/// The most bytes of tokens that are remembered, and of what they say.
+const REMEMBERED: u64 = 32 << 20;
+/// What a remembered token costs beside its texts: pointers, counts, and its place in the memory's own lists.
+const OVERHEAD: usize = 384;
 /// How long one is remembered at most; after that its signature is looked at again.
 const LONGEST: Duration = Duration::from_secs(3_600);
-/// The longest token that is looked at, in bytes.
-const MAX_BYTES: usize = 8 * 1024;
 
 /// What a good token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +47,32 @@ struct Remembered {
     own: Option<Own>,
 }
 
+/// Tokens as they were sent, with what they say. Bounded by bytes: tokens of other issuers may be long.
+type Tokens = Memory<Box<str>, Remembered, RandomState>;
+
+fn tokens() -> Tokens {
+    Memory::<Box<str>, Remembered>::builder()
+        .max_capacity(REMEMBERED)
+        .weigher(|token, known| known.bytes(token))
+        .time_to_live(LONGEST)
+        .build_with_hasher(RandomState::default())
+}
+
+impl Remembered {
+    /// What it takes to remember it under this token.
+    fn bytes(&self, token: &str) -> u32 {
+        let Verified { client, bound_to, policy, .. } = &*self.verified;
+        let texts = [Some(client), bound_to.as_ref(), policy.as_ref()];
+        let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        u32::try_from(token.len() + texts + OVERHEAD).unwrap_or(u32::MAX)
+    }
+}
+
 /// What else is known of a token of this server.
 #[derive(Debug, Clone, Copy)]
 struct Own {
     jti: Uuid,
-    issued_at: Timestamp,
+    client_since: i64,
 }
 
 /// The token is not good: malformed, not from here, changed, ended, revoked, or for somebody else.
@@ -67,7 +88,7 @@ pub struct Verifier {
     clock: Arc<dyn Clock>,
     foreign: Vec<ForeignIssuer>,
     remote: RemoteKeys,
-    remembered: Memory<Box<str>, Remembered, RandomState>,
+    remembered: Tokens,
 }
 
 impl Verifier {
@@ -80,9 +101,8 @@ impl Verifier {
         foreign: Vec<ForeignIssuer>,
         fetch: Arc<dyn FetchKeys>,
     ) -> Self {
-        let remembered =
-            Memory::builder().max_capacity(REMEMBERED).time_to_live(LONGEST).build_with_hasher(RandomState::default());
-        Self { issuer, audience, directory, clock, foreign, remote: RemoteKeys::new(fetch), remembered }
+        let remote = RemoteKeys::new(fetch);
+        Self { issuer, audience, directory, clock, foreign, remote, remembered: tokens() }
     }
 
     /// What a token says that was found good before, if it still is. Asks nobody, and looks at no signature.
@@ -103,14 +123,11 @@ impl Verifier {
         if let Some(verified) = self.at_hand(token) {
             return Ok(verified);
         }
-        if token.len() > MAX_BYTES {
-            return Err(BadToken);
-        }
         let now = self.clock.now();
-        let own = own::claims(&self.directory.known(), &self.issuer, token, now);
+        let own = own::claims(&self.directory, &self.issuer, token, now).await;
         let found = match own {
             Some(claims) if claims.aud.contains(&self.audience) => Remembered {
-                own: Some(Own { jti: claims.jti, issued_at: claims.issued_at() }),
+                own: Some(Own { jti: claims.jti, client_since: claims.client_since }),
                 verified: Arc::new(Verified {
                     client: Arc::clone(&claims.client_id),
                     scopes: Scopes::known_in(&claims.scope),
@@ -135,17 +152,42 @@ impl Verifier {
         if found.verified.expires_at <= self.clock.now() {
             return None;
         }
-        let Some(Own { jti, issued_at }) = found.own else { return Some(found.verified) };
+        let Some(Own { jti, client_since }) = found.own else { return Some(found.verified) };
         let known = self.directory.known();
-        if known.revoked.contains_key(&jti) {
+        if known.revoked.contains(&jti) {
             return None;
         }
-        let client = known.clients.get(&found.verified.client).filter(|client| own::may_have(client, issued_at))?;
+        let client = known.clients.get(&found.verified.client).filter(|client| own::may_have(client, client_since))?;
         let scopes = found.verified.scopes.and(client.scopes);
         if scopes == found.verified.scopes && client.policy.is_none() {
             return Some(found.verified);
         }
         let policy = client.policy.as_deref().map(Arc::from);
         Some(Arc::new(Verified { scopes, policy, ..Verified::clone(&found.verified) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_bounded_by_bytes_however_long_tokens_are() {
+        let tokens = tokens();
+        let verified = Arc::new(Verified {
+            client: "c".repeat(255).into(),
+            scopes: Scopes::NONE,
+            expires_at: Timestamp::from_millis(0),
+            bound_to: None,
+            policy: None,
+        });
+        let known = Remembered { verified, own: None };
+        for n in 0..6_000 {
+            tokens.insert(format!("{n:08000}").into(), known.clone());
+        }
+        tokens.run_pending_tasks();
+        assert!(tokens.weighted_size() <= REMEMBERED);
+        let bytes: usize = tokens.iter().map(|(token, _)| token.len() + 255).sum();
+        assert!((bytes as u64) < REMEMBERED && tokens.entry_count() > 1_000, "{bytes}");
     }
 }

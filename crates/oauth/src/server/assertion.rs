@@ -3,22 +3,20 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use haat_catalog::Timestamp;
 use serde::Deserialize;
 
 use super::error::Refusal;
 use super::{AuthorizationServer, Known};
 use crate::client::{AuthMethod, Client, ClientKeys};
+use crate::hash::sha256;
 use crate::jwks::ALGORITHMS;
-use crate::token::{Header, Parts};
+use crate::token::{Header, Parts, is_type};
 
 /// By how much clocks may differ.
 pub const LEEWAY: Duration = Duration::from_secs(15);
 /// The longest that a statement may be good: its `jti` is remembered for as long.
 pub const LONGEST: Duration = Duration::from_secs(3_600);
-/// The most bytes of a statement.
-const MAX_BYTES: usize = 8 * 1024;
 
 /// Of whom a statement says to be, before anything of it is checked.
 pub(super) fn subject(jwt: &str) -> Option<String> {
@@ -26,7 +24,7 @@ pub(super) fn subject(jwt: &str) -> Option<String> {
     struct Subject {
         sub: String,
     }
-    let parts = Some(jwt).filter(|jwt| jwt.len() <= MAX_BYTES).and_then(Parts::of)?;
+    let parts = Parts::of(jwt)?;
     Some(serde_json::from_slice::<Subject>(&parts.payload).ok()?.sub)
 }
 
@@ -44,7 +42,8 @@ struct Statement {
 }
 
 impl AuthorizationServer {
-    /// The client that has signed a statement, if it is good and was not used before on any replica.
+    /// The client that has signed a statement, if it is good and was not used before on any replica. The signature is
+    /// looked at whoever it says to be of: by keys that nobody has, where there are none that may have made it.
     ///
     /// # Errors
     /// When it is not. What is wrong is told only once the signature is right: it is the client's own business.
@@ -56,27 +55,30 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<std::sync::Arc<Client>, Refusal> {
         let unproved = Refusal::invalid_client;
-        let parts = Some(jwt).filter(|jwt| jwt.len() <= MAX_BYTES).and_then(Parts::of).ok_or_else(unproved)?;
+        let parts = Parts::of(jwt).ok_or_else(unproved)?;
         let header: Header = serde_json::from_slice(&parts.header).map_err(|_| unproved())?;
         let statement: Statement = serde_json::from_slice(&parts.payload).map_err(|_| unproved())?;
         if statement.iss != statement.sub || id.is_some_and(|id| id != statement.sub) {
             return Err(unproved());
         }
-        let client = known.clients.get(&*statement.sub).filter(|client| client.enabled).ok_or_else(unproved)?;
-        let keys = client.keys.as_ref().filter(|_| client.auth_method == AuthMethod::PrivateKeyJwt);
-        let keys = keys.ok_or_else(unproved)?;
-        let typ_fits = header.typ.as_deref().is_none_or(is_type);
+        let typ_fits = header.typ.as_deref().is_none_or(is_statement);
         let algorithm = ALGORITHMS.iter().find(|(name, _)| *name == header.alg);
         let Some((_, algorithm)) = algorithm.filter(|_| typ_fits && header.crit.is_none()) else {
             return Err(unproved());
         };
-        let candidates = match keys {
-            ClientKeys::Jwks(set) => set.candidates(header.kid.as_deref(), *algorithm),
-            ClientKeys::JwksUri(url) => self.remote.candidates(url, header.kid.as_deref(), *algorithm).await,
+        let signs =
+            |client: &&std::sync::Arc<Client>| client.enabled && client.auth_method == AuthMethod::PrivateKeyJwt;
+        let client = known.clients.get(&*statement.sub).filter(signs);
+        let candidates = match client.and_then(|client| client.keys.as_ref()) {
+            Some(ClientKeys::Jwks(set)) => set.candidates(header.kid.as_deref(), *algorithm),
+            Some(ClientKeys::JwksUri(url)) => self.remote.candidates(url, header.kid.as_deref(), *algorithm).await,
+            None => Vec::new(),
         };
-        if !parts.is_signed_by(&candidates, *algorithm) {
+        if candidates.is_empty() {
+            parts.is_signed_by(&self.nobodys_keys.candidates(None, *algorithm), *algorithm);
             return Err(unproved());
         }
+        let client = client.filter(|_| parts.is_signed_by(&candidates, *algorithm)).ok_or_else(unproved)?;
         let until = self.check(&statement, now).map_err(Refusal::no_client)?;
         if !self.is_first_use(&client.id, &statement.jti, until).await? {
             return Err(Refusal::no_client("the client assertion's jti was used before; each is good once"));
@@ -110,16 +112,11 @@ impl AuthorizationServer {
     async fn is_first_use(&self, client: &str, jti: &str, until: Timestamp) -> Result<bool, Refusal> {
         // The length keeps one client's names apart from another's.
         let name = format!("{}:{client}:{jti}", client.len());
-        let mut hash = [0; 32];
-        for (to, from) in hash.iter_mut().zip(digest(&SHA256, name.as_bytes()).as_ref()) {
-            *to = *from;
-        }
-        Ok(self.store.first_use(hash, until).await?)
+        Ok(self.store.first_use(sha256(name.as_bytes()), until).await?)
     }
 }
 
 /// The types that a statement may say to be: none of those of other JWTs that a client may come by.
-fn is_type(typ: &str) -> bool {
-    let typ = typ.rsplit_once('/').filter(|(kind, _)| kind.eq_ignore_ascii_case("application")).map_or(typ, |(_, t)| t);
-    typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("client-authentication+jwt")
+fn is_statement(typ: &str) -> bool {
+    ["jwt", "client-authentication+jwt"].iter().any(|name| is_type(typ, name))
 }

@@ -1,4 +1,6 @@
-//! Who asks: from credentials to a client, or to a refusal that tells nobody which clients there are.
+//! Who asks: from credentials to a client, or to a refusal that tells nobody which clients there are, neither by its words
+//! nor by how long it takes. Two things can be measured: a statement of a client whose keys are elsewhere may make this
+//! server fetch them, and one that names no key is checked by each key that its client has of the kind.
 
 use std::sync::Arc;
 
@@ -12,17 +14,26 @@ use crate::audit::{self, Act};
 use crate::client::{AuthMethod, Client};
 use crate::vault::SecretHash;
 
+/// Who is no client, in the audit log.
+const UNKNOWN: &str = "unknown";
+
 impl AuthorizationServer {
     /// The client of a request.
     ///
     /// # Errors
     /// When there are no credentials, they are not good, or too many that were not came from there.
     pub(super) async fn authenticate(&self, asked: &Asked<'_>, form: &Form<'_>) -> Result<Arc<Client>, Refusal> {
-        let credentials = Credentials::of(asked.headers, form)?;
+        // Nothing of this has a secret in its words.
+        let refused = |client: &str, refusal: &Refusal| {
+            audit::note(Act::Refused { client, why: &refusal.description }, asked.address);
+        };
+        let credentials = Credentials::of(asked.headers, form).inspect_err(|refusal| refused(UNKNOWN, refusal))?;
         let claimed = credentials.claimed();
-        let now = self.clock.now();
-        self.throttle.check(&claimed, asked.address, now).await.map_err(Refusal::too_many_failures)?;
-        let known = self.directory.known();
+        let (known, now) = (self.directory.known_now(), self.clock.now());
+        // Only names that are some client's: who mixes them up sends a secret in place of one.
+        let client = if known.clients.contains_key(&*claimed) { &*claimed } else { UNKNOWN };
+        let checked = self.throttle.check(&claimed, asked.address, now).await.map_err(Refusal::too_many_failures);
+        checked.inspect_err(|refusal| refused(client, refusal))?;
         let found = match &credentials {
             Credentials::Secret { id, secret, method } => self.by_secret(&known, id, secret, *method, now),
             Credentials::Assertion { id, jwt } => self.signer(&known, jwt, id.as_deref(), now).await,
@@ -30,9 +41,7 @@ impl AuthorizationServer {
         if let Err(refusal) = &found
             && refusal.error == "invalid_client"
         {
-            // Only names that are some client's: who mixes them up sends a secret in place of one.
-            let client = if known.clients.contains_key(&*claimed) { &*claimed } else { "unknown" };
-            audit::note(Act::Refused { client, why: &refusal.description }, asked.address);
+            refused(client, refusal);
             self.throttle.failed(&claimed, asked.address, now).await;
         }
         found

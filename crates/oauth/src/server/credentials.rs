@@ -1,6 +1,7 @@
 //! What a request brings along to prove who its client is (RFC 6749 §2.3), before any of it is believed.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -23,7 +24,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// A client's proof.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Credentials {
     /// A secret, and where it was.
     Secret {
@@ -41,6 +42,16 @@ pub enum Credentials {
         /// The JWT.
         jwt: String,
     },
+}
+
+impl fmt::Debug for Credentials {
+    /// The kind alone: an id may be a secret in the wrong place.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret { method, .. } => write!(f, "Secret({method})"),
+            Self::Assertion { .. } => f.write_str("Assertion"),
+        }
+    }
 }
 
 impl Credentials {
@@ -119,9 +130,27 @@ fn form_decoded(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use rstest::rstest;
 
     use super::*;
+    use crate::server::Asked;
+
+    #[test]
+    fn no_secret_is_in_what_debugging_shows() {
+        let (secret, in_header) = ("haat_in-the-body", HeaderValue::from_static("Basic aGFhdF9pbi10aGUtaGVhZGVy"));
+        let body = format!("client_id=a&client_secret={secret}&client_assertion={secret}&token={secret}");
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind), (header::AUTHORIZATION, in_header.clone())]);
+        let form = Form::read(&headers, body.as_bytes()).unwrap();
+        let asked = Asked { headers: &headers, body: body.as_bytes(), address: [192, 0, 2, 1].into() };
+        let method = AuthMethod::ClientSecretPost;
+        let by_secret = Credentials::Secret { id: secret.into(), secret: secret.into(), method };
+        let by_statement = Credentials::Assertion { id: Some(secret.into()), jwt: secret.into() };
+        let shown = format!("{form:?} {asked:?} {by_secret:?} {by_statement:?}");
+        assert!(!shown.contains("haat_") && !shown.contains("aGFh"), "{shown}");
+        assert!(shown.contains("client_secret") && shown.contains("192.0.2.1"), "{shown}");
+    }
 
     #[rstest]
     #[case("plain", Some("plain"))]

@@ -1,6 +1,7 @@
 //! The parameters of a request (RFC 6749 §3.2): a form, each parameter at most once, an empty one as good as none.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::{HeaderMap, header};
 
@@ -20,8 +21,14 @@ const KNOWN: [&str; 9] = [
 ];
 
 /// The parameters of one request.
-#[derive(Debug)]
 pub struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl fmt::Debug for Form<'_> {
+    /// The names of its parameters, without their values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl<'a> Form<'a> {
     /// Reads a request's body.

@@ -14,6 +14,7 @@ use super::form::Form;
 use super::{Asked, AuthorizationServer, answer};
 use crate::audit::{self, Act};
 use crate::client::{Client, Grant};
+use crate::dpop::ProofError;
 use crate::scope::{Scopes, UnknownScope};
 use crate::token::{Audience, Claims, Confirmation};
 use crate::vault::random;
@@ -50,8 +51,11 @@ impl AuthorizationServer {
         let audience = self.audience(client, form)?;
         let now = self.clock.now();
         let bound = self.bound_to(client, asked, now).await?;
-        let lifetime =
-            client.token_lifetime.unwrap_or(self.options.token_lifetime).min(self.options.keys.longest_token);
+        let known = self.directory.known();
+        let key = known.keys.signing(now).ok_or_else(Refusal::unavailable)?;
+        let lifetime = client.token_lifetime.unwrap_or(self.options.token_lifetime);
+        // No longer than the key is kept, which is told to the other replicas before it is used.
+        let lifetime = lifetime.min(self.options.keys.longest_token).min(key.longest_token);
         let jti = Uuid::from_bytes(random().map_err(|_| Refusal::unavailable())?);
         let claims = Claims {
             iss: self.options.issuer.clone(),
@@ -62,10 +66,9 @@ impl AuthorizationServer {
             iat: now.as_seconds(),
             jti,
             scope: scopes.to_string(),
+            client_since: client.created_at.as_millis(),
             cnf: bound.map(|jkt| Confirmation { jkt }),
         };
-        let known = self.directory.known();
-        let key = known.keys.signing(now).ok_or_else(Refusal::unavailable)?;
         let payload = serde_json::to_vec(&claims).map_err(|_| Refusal::unavailable())?;
         let body = json!({
             "access_token": key.sign(&payload),
@@ -105,9 +108,13 @@ impl AuthorizationServer {
         asked: &Asked<'_>,
         now: haat_catalog::Timestamp,
     ) -> Result<Option<String>, Refusal> {
-        let url = format!("{}/oauth/token", self.options.issuer);
-        let proved = self.proofs.prove(asked.headers, "POST", &[&url], None, now).await;
-        let proved = proved.map_err(|e| Refusal::bad("invalid_dpop_proof", e.to_string()))?;
+        let urls = self.options.urls("/oauth/token");
+        let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+        let proved = self.proofs.prove(asked.headers, "POST", &urls, None, now).await;
+        let proved = proved.map_err(|e| match e {
+            ProofError::TooMany => Refusal::unavailable(),
+            _ => Refusal::bad("invalid_dpop_proof", e.to_string()),
+        })?;
         if proved.is_none() && client.dpop_bound {
             return Err(Refusal::bad(
                 "invalid_dpop_proof",

@@ -22,12 +22,12 @@ impl AuthorizationServer {
         let form = Form::read(asked.headers, asked.body)?;
         let caller = self.authenticate(asked, &form).await?;
         let token = form.need("token")?;
-        let known = self.directory.known();
-        let claims = own::claims(&known, &self.options.issuer, token, self.clock.now());
+        let claims = own::claims(&self.directory, &self.options.issuer, token, self.clock.now()).await;
         let Some(claims) = claims.filter(|claims| concerns(claims, &caller)) else {
             return Ok(super::json(StatusCode::OK, &json!({"active": false})));
         };
         // As the check of tokens has it: no more than the client may by now.
+        let known = self.directory.known();
         let allowed = known.clients.get(&claims.client_id).map_or(Scopes::NONE, |client| client.scopes);
         let mut body = json!({
             "active": true,

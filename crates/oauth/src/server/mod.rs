@@ -13,6 +13,7 @@ mod revoke;
 mod throttle;
 mod uses;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub use error::Refusal;
 use crate::client::{AuthMethod, Client, ClientSecret};
 use crate::directory::{Directory, Known};
 use crate::dpop::Proofs;
-use crate::jwks::RemoteKeys;
+use crate::jwks::{KeySet, RemoteKeys};
 use crate::keys::KeyTimes;
 use crate::ports::{AuthStore, FetchKeys};
 use crate::scope::Scopes;
@@ -41,6 +42,9 @@ use uses::Uses;
 pub struct ServerOptions {
     /// Its identifier: the URL under which clients reach it, without a slash at the end (RFC 8414 §2).
     pub issuer: String,
+    /// The URLs under which it is reached, the issuer among them, without a slash at the end: a proof of possession is for
+    /// one of them (RFC 9449 §4.3).
+    pub addresses: Vec<String>,
     /// The resource that tokens are for where a request names none.
     pub audience: String,
     /// How long a token lasts where its client says nothing else.
@@ -53,8 +57,26 @@ pub struct ServerOptions {
     pub failures_per_address: u32,
 }
 
+impl ServerOptions {
+    /// The URLs under which a request to this path may have been sent.
+    pub fn urls(&self, path: &str) -> Vec<String> {
+        self.addresses.iter().map(|address| format!("{address}{path}")).collect()
+    }
+}
+
+/// The URLs under which a server with this issuer is reached, for [`ServerOptions::addresses`]: the issuer, and for one at
+/// `http://localhost` the addresses of this machine that the name stands for.
+pub fn addresses_of(issuer: &str) -> Vec<String> {
+    let mut addresses = vec![issuer.to_owned()];
+    let port = issuer.strip_prefix("http://localhost").filter(|port| port.is_empty() || port.starts_with(':'));
+    if let Some(port) = port {
+        addresses.extend(["127.0.0.1", "[::1]"].map(|host| format!("http://{host}{port}")));
+    }
+    addresses
+}
+
 /// A request to one of the endpoints.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     /// Its header fields.
     pub headers: &'a HeaderMap,
@@ -62,6 +84,14 @@ pub struct Asked<'a> {
     pub body: &'a [u8],
     /// Who sends it.
     pub address: IpAddr,
+}
+
+impl fmt::Debug for Asked<'_> {
+    /// How much there is, not what: header and body have secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (fields, body) = (self.headers.len(), self.body.len());
+        write!(f, "Asked(from {}, {fields} header fields, {body} bytes)", self.address)
+    }
 }
 
 /// What the server stands on.
@@ -94,6 +124,8 @@ pub struct AuthorizationServer {
     uses: Uses,
     /// Whom unknown ids are taken for.
     nobody: Arc<Client>,
+    /// By which statements are checked that nobody can have signed.
+    nobodys_keys: KeySet,
 }
 
 impl AuthorizationServer {
@@ -112,6 +144,7 @@ impl AuthorizationServer {
             proofs,
             uses: Uses::default(),
             nobody: Arc::new(nobody()),
+            nobodys_keys: nobodys_keys(),
         })
     }
 
@@ -156,6 +189,21 @@ fn nobody() -> Client {
     }
 }
 
+/// A public key of every kind that a client may have. Those of the examples in RFC 8037 §A.2 and RFC 7517 §A.1; what is
+/// signed by them is refused.
+fn nobodys_keys() -> KeySet {
+    let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhM\
+             stn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5\
+             hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+    let keys = serde_json::json!({"keys": [
+        {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        {"kty": "EC", "crv": "P-256", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+         "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"},
+        {"kty": "RSA", "n": n, "e": "AQAB"},
+    ]});
+    KeySet::read(keys.to_string().as_bytes()).unwrap_or_default()
+}
+
 /// A JSON answer that nobody may keep (RFC 6749 §5.1).
 fn json(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body.to_string()));
@@ -170,4 +218,29 @@ fn json(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
 /// An answer or a refusal, as it is sent.
 fn answer(result: Result<Response<Bytes>, Refusal>) -> Response<Bytes> {
     result.unwrap_or_else(|refusal| refusal.respond())
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::Algorithm;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("https://haat.example", &["https://haat.example"])]
+    #[case("http://localhost:8080", &["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"])]
+    #[case("http://localhost", &["http://localhost", "http://127.0.0.1", "http://[::1]"])]
+    #[case("https://localhost:8080", &["https://localhost:8080"])]
+    #[case("http://localhost.example:8080", &["http://localhost.example:8080"])]
+    fn a_server_on_this_machine_is_reached_by_its_addresses_too(#[case] issuer: &str, #[case] addresses: &[&str]) {
+        assert_eq!(addresses_of(issuer), addresses);
+    }
+
+    #[test]
+    fn nobody_has_a_key_of_every_kind() {
+        for algorithm in [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256] {
+            assert_eq!(nobodys_keys().candidates(None, algorithm).len(), 1, "{algorithm:?}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ impl AuthorizationServer {
         let form = Form::read(asked.headers, asked.body)?;
         let caller = self.authenticate(asked, &form).await?;
         let token = form.need("token")?;
-        let claims = own::claims(&self.directory.known(), &self.options.issuer, token, self.clock.now());
+        let claims = own::claims(&self.directory, &self.options.issuer, token, self.clock.now()).await;
         if let Some(claims) = claims {
             if claims.client_id != caller.id {
                 let description = "the token was issued to another client";

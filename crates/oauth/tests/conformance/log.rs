@@ -155,3 +155,36 @@ async fn administrate(stage: &Stage, secrets: &mut Secrets) {
     stage.store.close().await;
     assert!(stage.replica.directory.refresh().await.is_err());
 }
+
+/// Whoever looks for somebody who guesses finds every attempt.
+#[tokio::test]
+async fn every_refusal_to_authenticate_is_in_the_audit_log() {
+    let stage = Stage::with_failures(1, 1_000).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let layer = fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+    let _here = Registry::default().with(layer).set_default();
+    let token = Request::token;
+    let secret = stage.secret("basic");
+    let refused = [
+        ("nothing", token(), "unknown"),
+        ("a scheme that is none", token().authorization("Bearer haat_secret-in-a-wrong-place"), "unknown"),
+        ("no base64", token().authorization("Basic haat_secret-in-a-wrong-place"), "unknown"),
+        ("two ways", token().basic("basic", secret).post("basic", secret), "unknown"),
+        ("another id beside it", token().basic("basic", secret).with("client_id", "haat_secret-as-an-id"), "unknown"),
+        ("a statement without its type", token().with("client_assertion", "haat_secret-in-a-wrong-place"), "unknown"),
+        ("a wrong secret", token().basic("other", "haat_secret-that-is-wrong"), "other"),
+        ("too many failures", token().basic("other", secret), "other"),
+        ("an unknown client", token().basic("haat_secret-as-an-id", secret), "unknown"),
+    ];
+    for (name, request, client) in refused {
+        let (before, answer) = (log.text().len(), stage.send(&request).await);
+        assert!(answer.status >= 400, "{name}");
+        let line = log.text().split_off(before);
+        assert_eq!(line.matches("client refused").count(), 1, "{name}: {line}");
+        assert!(line.contains(&format!("client=\"{client}\"")), "{name}: {line}");
+        assert!(line.contains("203.0.113.7"), "{name}: {line}");
+    }
+    let text = log.text();
+    assert!(!text.contains("haat_secret") && !text.contains(secret), "{text}");
+}

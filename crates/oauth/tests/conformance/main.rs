@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod any_bytes;
+mod between;
 mod clients;
 mod fetch;
 mod jwt;
+mod keys;
 mod log;
 mod outages;
 mod registration;
@@ -16,3 +18,4 @@ mod same_path;
 mod stage;
 mod table;
 mod throttle;
+mod upkeep;

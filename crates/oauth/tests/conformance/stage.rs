@@ -25,6 +25,8 @@ use crate::request::{Answer, Endpoint, Request};
 
 /// The server's identifier.
 pub const ISSUER: &str = "https://haat.example";
+/// Another address of it, by which it is reached from inside.
+pub const INTERNAL: &str = "http://haat.internal:8080";
 /// The resource that tokens are for where nobody names one.
 pub const AUDIENCE: &str = "https://haat.example/catalogue";
 /// A resource of somebody else.
@@ -188,6 +190,7 @@ impl Replica {
 fn options_with(failures_per_client: u32, failures_per_address: u32) -> ServerOptions {
     ServerOptions {
         issuer: ISSUER.into(),
+        addresses: vec![ISSUER.into(), INTERNAL.into()],
         audience: AUDIENCE.into(),
         token_lifetime: LIFETIME,
         keys: KEY_TIMES,

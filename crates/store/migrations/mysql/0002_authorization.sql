@@ -29,12 +29,14 @@ CREATE TABLE IF NOT EXISTS secret_uses (
     KEY secret_uses_used (used_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- Keys that sign tokens. `sealed` is the private half, encrypted with a key that is not in the database.
+-- Keys that sign tokens. `sealed` is the private half, encrypted with a key that is not in the database;
+-- `longest_token` the most milliseconds that a token of it may last.
 CREATE TABLE IF NOT EXISTS signing_keys (
-    kid        VARBINARY(255) NOT NULL,
-    sealed     BLOB           NOT NULL,
-    created_at BIGINT         NOT NULL,
-    signs_from BIGINT         NOT NULL,
+    kid           VARBINARY(255) NOT NULL,
+    sealed        BLOB           NOT NULL,
+    created_at    BIGINT         NOT NULL,
+    signs_from    BIGINT         NOT NULL,
+    longest_token BIGINT         NOT NULL,
     PRIMARY KEY (kid),
     KEY signing_keys_order (signs_from, kid)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin ROW_FORMAT = DYNAMIC;

@@ -26,12 +26,14 @@ CREATE TABLE secret_uses (
 
 CREATE INDEX secret_uses_used ON secret_uses (used_at);
 
--- Keys that sign tokens. `sealed` is the private half, encrypted with a key that is not in the database.
+-- Keys that sign tokens. `sealed` is the private half, encrypted with a key that is not in the database;
+-- `longest_token` the most milliseconds that a token of it may last.
 CREATE TABLE signing_keys (
-    kid        TEXT    NOT NULL PRIMARY KEY,
-    sealed     BLOB    NOT NULL,
-    created_at INTEGER NOT NULL,
-    signs_from INTEGER NOT NULL
+    kid           TEXT    NOT NULL PRIMARY KEY,
+    sealed        BLOB    NOT NULL,
+    created_at    INTEGER NOT NULL,
+    signs_from    INTEGER NOT NULL,
+    longest_token INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX signing_keys_order ON signing_keys (signs_from, kid);

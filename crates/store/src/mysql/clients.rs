@@ -1,13 +1,14 @@
 //! Machine clients, and how often everything of authorization was changed.
 
 use haat_oauth::ports::SecretUse;
-use sqlx::{MySqlConnection, query, query_as};
+use haat_oauth::vault::SecretHash;
+use sqlx::{MySqlConnection, query, query_as, query_scalar};
 
 use super::statements as st;
 use crate::fault::Fault;
 use crate::lane::Answer;
 use crate::sql::{AuthPart, ClientRow, ClientSql, NewClient, RevisionRow, SecretUseRow, signed};
-use crate::statement::split;
+use crate::statement::{padded, split};
 
 impl ClientSql for MySqlConnection {
     async fn revisions(&mut self) -> Answer<RevisionRow> {
@@ -24,6 +25,10 @@ impl ClientSql for MySqlConnection {
         let done = query(sql).execute(self).await?;
         let count = i64::try_from(done.last_insert_id()).ok().filter(|count| *count > 0);
         count.ok_or_else(|| Fault::corrupt("the counters of authorization are missing"))
+    }
+
+    async fn has_clients(&mut self) -> Answer<bool> {
+        Ok(query_scalar::<_, i64>(st::HAS_CLIENTS).fetch_one(self).await? != 0)
     }
 
     async fn clients(&mut self) -> Answer<Vec<ClientRow>> {
@@ -70,7 +75,19 @@ impl ClientSql for MySqlConnection {
         Ok(())
     }
 
-    async fn prune_secret_uses(&mut self, before: i64, limit: u32) -> Answer<u64> {
-        Ok(query(st::PRUNE_SECRET_USES).bind(before).bind(i64::from(limit)).execute(self).await?.rows_affected())
+    async fn old_secret_uses(&mut self, before: i64) -> Answer<Vec<Vec<u8>>> {
+        Ok(query_scalar(st::OLD_SECRET_USES).bind(before).fetch_all(self).await?)
+    }
+
+    async fn forget_secret_uses(&mut self, hashes: &[SecretHash]) -> Answer<u64> {
+        let mut forgotten = 0;
+        for run in padded(hashes) {
+            let mut query = query(st::FORGET_SECRET_USES.text(run.len()));
+            for hash in &run {
+                query = query.bind(hash.as_slice());
+            }
+            forgotten += query.execute(&mut *self).await?.rows_affected();
+        }
+        Ok(forgotten)
     }
 }

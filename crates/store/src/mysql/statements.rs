@@ -124,6 +124,8 @@ statements! {
         "UPDATE auth_revisions SET signing_keys = LAST_INSERT_ID(signing_keys + 1) WHERE id = 1";
     RAISE_REVOCATIONS []
         "UPDATE auth_revisions SET revocations = LAST_INSERT_ID(revocations + 1) WHERE id = 1";
+    HAS_CLIENTS []
+        "SELECT EXISTS (SELECT 1 FROM clients)";
     CLIENTS []
         "SELECT id, version, document FROM clients ORDER BY id";
     INSERT_CLIENT [Text, Number, Text]
@@ -135,16 +137,18 @@ statements! {
         "DELETE FROM clients WHERE id = ?";
     SECRET_USES []
         "SELECT hash, used_at FROM secret_uses";
-    PRUNE_SECRET_USES [Millis, Limit]
-        "DELETE FROM secret_uses WHERE used_at < ? ORDER BY used_at LIMIT ?";
+    OLD_SECRET_USES [Millis]
+        "SELECT hash FROM secret_uses WHERE used_at < ?";
 
     SIGNING_KEYS []
-        "SELECT kid, sealed, created_at, signs_from FROM signing_keys ORDER BY signs_from, kid";
+        "SELECT kid, sealed, created_at, signs_from, longest_token FROM signing_keys ORDER BY signs_from, kid";
     /// No row but an empty value where there is no key.
     NEWEST_SIGNING_KEY []
         "SELECT MAX(kid) FROM signing_keys WHERE signs_from = (SELECT MAX(signs_from) FROM signing_keys)";
-    INSERT_SIGNING_KEY [Text, Hash, Millis, Millis]
-        "INSERT INTO signing_keys (kid, sealed, created_at, signs_from) VALUES (?, ?, ?, ?)";
+    INSERT_SIGNING_KEY [Text, Hash, Millis, Millis, Number]
+        "INSERT INTO signing_keys (kid, sealed, created_at, signs_from, longest_token) VALUES (?, ?, ?, ?, ?)";
+    RAISE_LONGEST_TOKEN [Number, Text, Number]
+        "UPDATE signing_keys SET longest_token = ? WHERE kid = ? AND longest_token < ?";
 
     INSERT_REVOCATION [Id, Number, Millis]
         "INSERT INTO revoked_tokens (jti, revision, expires_at) VALUES (?, ?, ?)";
@@ -235,6 +239,10 @@ pub(crate) static NOTE_SECRET_USES: Shaped = Shaped::new(
     &[Sample::Hash, Sample::Millis],
 );
 
+/// Forgets when secrets were used.
+pub(crate) static FORGET_SECRET_USES: Shaped =
+    Shaped::new("FORGET_SECRET_USES", ("DELETE FROM secret_uses WHERE hash IN (", "?", ")"), &[Sample::Hash]);
+
 /// Removes signing keys.
 pub(crate) static DELETE_SIGNING_KEYS: Shaped =
     Shaped::new("DELETE_SIGNING_KEYS", ("DELETE FROM signing_keys WHERE kid IN (", "?", ")"), &[Sample::Text]);
@@ -243,6 +251,6 @@ pub(crate) static DELETE_SIGNING_KEYS: Shaped =
 pub(crate) fn all() -> Vec<Statement> {
     let reading = [&KNOWN, &LOCK_KNOWN, &DOCUMENTS, &TAKEN_IDS, &LAST_VERSIONS];
     let shaped = reading.into_iter().chain([&INSERT_PRODUCTS, &REPLACE_PRODUCTS, &APPEND, &FORGET]);
-    let shaped = shaped.chain([&NOTE_SECRET_USES, &DELETE_SIGNING_KEYS]);
+    let shaped = shaped.chain([&NOTE_SECRET_USES, &FORGET_SECRET_USES, &DELETE_SIGNING_KEYS]);
     FIXED.iter().copied().chain(shaped.flat_map(|shaped| shaped.statements())).collect()
 }

@@ -1,13 +1,14 @@
 //! Machine clients, and how often everything of authorization was changed.
 
 use haat_oauth::ports::SecretUse;
+use haat_oauth::vault::SecretHash;
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
 
 use super::statements as st;
 use crate::fault::Fault;
 use crate::lane::Answer;
 use crate::sql::{AuthPart, ClientRow, ClientSql, NewClient, RevisionRow, SecretUseRow, signed};
-use crate::statement::split;
+use crate::statement::{padded, split};
 
 impl ClientSql for SqliteConnection {
     async fn revisions(&mut self) -> Answer<RevisionRow> {
@@ -22,6 +23,10 @@ impl ClientSql for SqliteConnection {
         };
         let count = query_scalar(sql).fetch_optional(self).await?;
         count.ok_or_else(|| Fault::corrupt("the counters of authorization are missing"))
+    }
+
+    async fn has_clients(&mut self) -> Answer<bool> {
+        Ok(query_scalar::<_, i64>(st::HAS_CLIENTS).fetch_one(self).await? != 0)
     }
 
     async fn clients(&mut self) -> Answer<Vec<ClientRow>> {
@@ -68,7 +73,19 @@ impl ClientSql for SqliteConnection {
         Ok(())
     }
 
-    async fn prune_secret_uses(&mut self, before: i64, limit: u32) -> Answer<u64> {
-        Ok(query(st::PRUNE_SECRET_USES).bind(before).bind(i64::from(limit)).execute(self).await?.rows_affected())
+    async fn old_secret_uses(&mut self, before: i64) -> Answer<Vec<Vec<u8>>> {
+        Ok(query_scalar(st::OLD_SECRET_USES).bind(before).fetch_all(self).await?)
+    }
+
+    async fn forget_secret_uses(&mut self, hashes: &[SecretHash]) -> Answer<u64> {
+        let mut forgotten = 0;
+        for run in padded(hashes) {
+            let mut query = query(st::FORGET_SECRET_USES.text(run.len()));
+            for hash in &run {
+                query = query.bind(hash.as_slice());
+            }
+            forgotten += query.execute(&mut *self).await?.rows_affected();
+        }
+        Ok(forgotten)
     }
 }

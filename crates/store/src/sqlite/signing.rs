@@ -5,7 +5,7 @@ use sqlx::{SqliteConnection, query, query_as, query_scalar};
 
 use super::statements as st;
 use crate::lane::Answer;
-use crate::sql::{SigningKeyRow, SigningSql};
+use crate::sql::{SigningKeyRow, SigningSql, millis};
 use crate::statement::padded;
 
 impl SigningSql for SqliteConnection {
@@ -23,9 +23,19 @@ impl SigningSql for SqliteConnection {
             .bind(key.sealed.as_slice())
             .bind(key.created_at.as_millis())
             .bind(key.signs_from.as_millis())
+            .bind(millis(key.longest_token))
             .execute(self)
             .await?;
         Ok(())
+    }
+
+    async fn raise_longest_token(&mut self, kids: &[String], longest_token: i64) -> Answer<u64> {
+        let mut raised = 0;
+        for kid in kids {
+            let query = query(st::RAISE_LONGEST_TOKEN).bind(longest_token).bind(kid.as_str()).bind(longest_token);
+            raised += query.execute(&mut *self).await?.rows_affected();
+        }
+        Ok(raised)
     }
 
     async fn delete_signing_keys(&mut self, kids: &[String]) -> Answer<u64> {

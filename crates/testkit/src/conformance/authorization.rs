@@ -72,6 +72,7 @@ fn key(kid: &str, signs_from: i64) -> StoredKey {
         sealed: (0..=255).collect(),
         created_at: after_noon(1),
         signs_from: after_noon(signs_from),
+        longest_token: Duration::from_secs(3_600),
     }
 }
 
@@ -244,7 +245,7 @@ pub async fn what_changes_nothing_is_not_counted(s: &Subject) {
     s.auth.remove_keys(&["other".into()]).await.unwrap();
     s.auth.revoke(token(1)).await.unwrap();
     s.auth.note_secret_uses(&[used(1, 1)]).await.unwrap();
-    s.auth.prune_secret_uses(after_noon(9)).await.unwrap();
+    s.auth.prune_secret_uses(after_noon(9), &[]).await.unwrap();
     assert!(s.auth.first_use(hash(1), after_noon(1)).await.unwrap());
     assert!(!s.auth.first_use(hash(1), after_noon(1)).await.unwrap());
     assert_eq!(s.auth.prune_expired(after_noon(9_999)).await.unwrap(), 2);
@@ -288,8 +289,8 @@ pub async fn old_uses_of_secrets_are_forgotten(s: &Subject) {
     let old: Vec<SecretUse> = (0..MANY).map(|n| used(n, 9)).collect();
     s.auth.note_secret_uses(&old).await.unwrap();
     s.auth.note_secret_uses(&[used(MANY, 10), used(MANY + 1, 11), used(3, 12)]).await.unwrap();
-    assert_eq!(s.auth.prune_secret_uses(after_noon(10)).await.unwrap(), MANY - 1);
-    assert_eq!(s.auth.prune_secret_uses(after_noon(10)).await.unwrap(), 0);
+    assert_eq!(s.auth.prune_secret_uses(after_noon(10), &[]).await.unwrap(), MANY - 1);
+    assert_eq!(s.auth.prune_secret_uses(after_noon(10), &[]).await.unwrap(), 0);
     assert_eq!(s.uses().await, [used(3, 12), used(MANY, 10), used(MANY + 1, 11)]);
 }
 

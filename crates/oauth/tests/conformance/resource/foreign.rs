@@ -96,6 +96,8 @@ fn claims(stage: &Foreign) -> Vec<Case> {
             section,
             stage.token().claim("client_id", gone.clone()).claim("sub", gone).by(&stage.key),
         ),
+        good("of a client with a long name", section, with("client_id", json!("c".repeat(227)))),
+        bad("of a client with a name too long to be kept", section, with("client_id", json!("c".repeat(228)))),
         good("bound to a key", "RFC 9449 §6.1", with("cnf", json!({"jkt": "abc"}))),
         bad(
             "bound to a certificate, which cannot be checked here",

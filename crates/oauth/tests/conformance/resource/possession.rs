@@ -1,5 +1,7 @@
 //! Proofs that go with a token (RFC 9449 §7).
 
+use std::time::Duration;
+
 use haat_oauth::dpop::{DPOP, ProofError};
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
@@ -45,6 +47,21 @@ async fn a_proof_is_good_for_one_request_with_one_token() {
         let proved = stage.replica.proofs.prove(&headers(&[&jwt]), "GET", &URLS, Some(TOKEN), stage.clock_now()).await;
         assert_eq!(proved, expected.map(|()| Some(key.thumbprint())), "{name}");
     }
+}
+
+/// A proof may be made up to a minute ahead, and used until a minute after: all that time it is remembered.
+#[tokio::test]
+async fn a_proof_is_remembered_for_as_long_as_it_can_be_used() {
+    let stage = Stage::new().await;
+    let key = Signer::ed25519("");
+    let jwt = Jwt::proof("GET", URLS[0], stage.now() + 60).claim("ath", ATH).proved_by(&key);
+    let prove =
+        async || stage.replica.proofs.prove(&headers(&[&jwt]), "GET", &URLS, Some(TOKEN), stage.clock_now()).await;
+    assert_eq!(prove().await, Ok(Some(key.thumbprint())));
+    stage.clock.advance(Duration::from_secs(119));
+    assert_eq!(prove().await, Err(ProofError::Replayed));
+    stage.clock.advance(Duration::from_secs(2));
+    assert_eq!(prove().await, Err(ProofError::Time));
 }
 
 #[tokio::test]

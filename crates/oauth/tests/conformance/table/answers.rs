@@ -7,7 +7,7 @@ use super::{INVALID_CLIENT, INVALID_REQUEST, Row, granted, refused};
 use crate::request::Request;
 use crate::stage::{AUDIENCE, ISSUER, LIFETIME, Stage};
 
-const CLAIMS: [&str; 8] = ["aud", "client_id", "exp", "iat", "iss", "jti", "scope", "sub"];
+const CLAIMS: [&str; 9] = ["aud", "client_id", "client_since", "exp", "iat", "iss", "jti", "scope", "sub"];
 
 pub async fn rows(stage: &Stage) -> Vec<Row> {
     let mut rows = members(stage);

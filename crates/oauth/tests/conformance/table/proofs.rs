@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{INVALID_CLIENT, INVALID_PROOF, INVALID_REQUEST, Row, granted, refused};
 use crate::jwt::{Jwt, Signer, signed, tampered};
 use crate::request::Request;
-use crate::stage::{ISSUER, Stage};
+use crate::stage::{INTERNAL, ISSUER, Stage};
 
 pub fn rows(stage: &Stage) -> Vec<Row> {
     let mut rows = good(stage);
@@ -77,6 +77,9 @@ fn claims(stage: &Stage) -> Vec<Row> {
         no("no htu", "htu", gone.clone()),
         ok("htu with a query", "htu", json!(format!("{ISSUER}/oauth/token?a=b#c"))),
         ok("htu in another form", "htu", json!("HTTPS://Haat.Example:443/oauth/token")),
+        ok("htu with escapes that need not be", "htu", json!(format!("{ISSUER}/%6fauth/tok%65n"))),
+        ok("htu of another address of the server", "htu", json!(format!("{INTERNAL}/oauth/token"))),
+        no("htu of another port", "htu", json!(format!("{INTERNAL}0/oauth/token"))),
         no("iat a minute and a second ago", "iat", json!(now - 61)).says("iat"),
         no("iat in a minute and a second", "iat", json!(now + 61)),
         ok("iat a minute ago", "iat", json!(now - 60)),
