@@ -440,7 +440,7 @@ mod tests {
             requests.spawn(async move {
                 tokio::time::sleep_until(began + Duration::from_secs_f64(at / 1e3)).await;
                 let asked = Instant::now();
-                let Some(_permit) = overload.enter_within(Duration::from_millis(400)).await else { return None };
+                let _permit = overload.enter_within(Duration::from_millis(400)).await?;
                 // In pieces, which take the longer the more is at work.
                 for _ in 0..4 {
                     tokio::time::sleep(Duration::from_millis(5).mul_f64(number(overload.at_work().max(2)) / 2.0)).await;
