@@ -10,6 +10,8 @@ pub struct Client {
     stream: TcpStream,
     /// What was read and not yet used.
     buffer: Vec<u8>,
+    /// A header field that every request has, with its end, or nothing.
+    field: String,
 }
 
 /// An answer, complete.
@@ -50,7 +52,18 @@ impl Client {
     pub async fn connect(port: u16) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(64 * 1024) })
+        Ok(Self { stream, buffer: Vec::with_capacity(64 * 1024), field: String::new() })
+    }
+
+    /// Sends a header field with every request.
+    pub fn with_header(mut self, field: &str) -> Self {
+        self.field = format!("{field}\r\n");
+        self
+    }
+
+    /// Sends an access token with every request.
+    pub fn with_token(self, token: &str) -> Self {
+        self.with_header(&format!("authorization: Bearer {token}"))
     }
 
     /// GET of a path with its query, percent-encoded.
@@ -61,20 +74,30 @@ impl Client {
 
     /// Sends a GET; [`Self::answer`] waits for what comes of it.
     pub async fn send(&mut self, target: &str) -> anyhow::Result<()> {
-        let head = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let head = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n{}\r\n", self.field);
         Ok(self.stream.write_all(head.as_bytes()).await?)
     }
 
     /// PUT of a JSON body.
     pub async fn put(&mut self, target: &str, json: &[u8]) -> anyhow::Result<Answer> {
-        let length = json.len();
+        self.send_with_body("PUT", target, "application/json", json).await?;
+        self.answer().await
+    }
+
+    /// POST of a form, already encoded.
+    pub async fn post(&mut self, target: &str, form: &str) -> anyhow::Result<Answer> {
+        self.send_with_body("POST", target, "application/x-www-form-urlencoded", form.as_bytes()).await?;
+        self.answer().await
+    }
+
+    async fn send_with_body(&mut self, method: &str, target: &str, kind: &str, body: &[u8]) -> anyhow::Result<()> {
+        let (length, field) = (body.len(), &self.field);
         let head = format!(
-            "PUT {target} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            "{method} {target} HTTP/1.1\r\nhost: localhost\r\n{field}content-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
         );
         let mut message = head.into_bytes();
-        message.extend(json);
-        self.stream.write_all(&message).await?;
-        self.answer().await
+        message.extend(body);
+        Ok(self.stream.write_all(&message).await?)
     }
 
     /// The answer to the oldest request that has none yet.

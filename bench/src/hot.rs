@@ -15,14 +15,14 @@ use crate::redis::Redis;
 use crate::report::{Section, verdict};
 use crate::server::{Launch, Server};
 use crate::small::{self, GENEROUS, cache_memory, policies};
-use crate::wrk::{Aim, Shot, fire};
+use crate::wrk::{Aim, Score, fire};
 use crate::{Bench, Store};
 
 /// Twenty products as they come.
-const TARGET: &str = "/v1/products?limit=20&count=none";
+pub const TARGET: &str = "/v1/products?limit=20&count=none";
 
 /// Haat with as many workers as nginx.
-fn one_worker() -> (&'static str, String) {
+pub fn one_worker() -> (&'static str, String) {
     ("TOKIO_WORKER_THREADS", "1".to_owned())
 }
 
@@ -42,41 +42,6 @@ struct Contestant {
     /// The entity tag that it gives the page.
     tag: String,
     pid: u32,
-}
-
-/// Its turns.
-#[derive(Default)]
-struct Score {
-    shots: Vec<Shot>,
-    warm_up_failed: u64,
-    cpu: Duration,
-}
-
-impl Score {
-    fn median(&self, of: impl Fn(&Shot) -> f64) -> f64 {
-        let mut all: Vec<f64> = self.shots.iter().map(of).collect();
-        all.sort_by(f64::total_cmp);
-        all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
-    }
-
-    fn rate(&self) -> f64 {
-        self.median(|shot| shot.rate)
-    }
-
-    fn p99(&self) -> f64 {
-        self.median(|shot| shot.p99)
-    }
-
-    /// Requests that were refused or not answered, those before the first round included.
-    fn failed(&self) -> u64 {
-        self.warm_up_failed + self.shots.iter().map(|shot| shot.failed).sum::<u64>()
-    }
-
-    /// Processor time per request, microseconds.
-    fn cpu_us(&self) -> f64 {
-        let requests: u64 = self.shots.iter().map(|shot| shot.requests).sum();
-        self.cpu.as_secs_f64() * 1e6 / requests.max(1) as f64
-    }
 }
 
 /// Runs the subcommand.
@@ -145,14 +110,18 @@ fn notes(section: &mut Section, plan: Plan, page: usize) {
 }
 
 /// A server whose log lies in its folder.
-async fn launch(bench: &Bench, data_dir: &Path, settings: Vec<(&'static str, String)>) -> anyhow::Result<Server> {
+pub async fn launch(bench: &Bench, data_dir: &Path, settings: Vec<(&'static str, String)>) -> anyhow::Result<Server> {
     let log = data_dir.join("hot.log");
     Server::launch(bench, &Launch { data_dir, database: None, settings, log: &log.to_string_lossy() }).await
 }
 
 /// The page, once it comes from where it should.
 async fn page(server: &Server, from: Cached) -> anyhow::Result<Vec<u8>> {
-    let mut client = Client::connect(server.port).await?;
+    page_of(&mut Client::connect(server.port).await?, from).await
+}
+
+/// The page, once this client has it from where it should come.
+pub async fn page_of(client: &mut Client, from: Cached) -> anyhow::Result<Vec<u8>> {
     for _ in 0..50 {
         let answer = client.get(TARGET).await?;
         if Cached::of(&answer) == from {

@@ -12,6 +12,7 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 
 use crate::Bench;
+use crate::account::Account;
 use crate::client::Client;
 use crate::drive::{Cached, Lane, Run, open, steady};
 use crate::load::{Latencies, latencies, ms, record};
@@ -57,17 +58,19 @@ pub async fn run(bench: &Bench, plan: Plan) -> anyhow::Result<()> {
     // Its own: products are added here that must not turn up on others' pages.
     let data_dir = bench.work.join("hot-writes");
     small::sqlite(bench, &data_dir).await?;
+    let writer = Account::writer(bench, &data_dir).await?;
     let mut section =
         Section::begin("71-hot-writes", "Hot pages under writes", &format!("hot-writes --seconds {}", plan.seconds));
     let launch = Launch { data_dir: &data_dir, database: None, settings: vec![policies(GENEROUS)], log: "server.log" };
     let server = Server::launch(bench, &launch).await?;
-    set_up(server.port).await?;
+    let token = Arc::from(writer.token(server.port).await?);
+    set_up(server.port, &token).await?;
     let targets = Arc::new((0..PAGES).map(target).collect::<Vec<_>>());
     let lasting = Duration::from_secs(plan.seconds);
     read(server.port, plan.rate, Duration::from_secs(2), &targets).await?;
     let quiet = read(server.port, plan.rate, lasting, &targets).await?;
     let (busy, writes) =
-        tokio::join!(read(server.port, plan.rate, lasting, &targets), write(server.port, plan.writes, lasting));
+        tokio::join!(read(server.port, plan.rate, lasting, &targets), write(server.port, &token, plan.writes, lasting));
     let (busy, (writes, answered)) = (busy?, writes?);
     server.stop().await?;
 
@@ -141,8 +144,8 @@ fn target(page: u64) -> String {
 }
 
 /// The products with their first prices, on their pages.
-async fn set_up(port: u16) -> anyhow::Result<()> {
-    let mut client = Client::connect(port).await?;
+async fn set_up(port: u16, token: &str) -> anyhow::Result<()> {
+    let mut client = Client::connect(port).await?.with_token(token);
     for product in 0..PAGES * ON_A_PAGE {
         put(&mut client, product, FIRST).await?;
     }
@@ -172,11 +175,12 @@ async fn put(client: &mut Client, product: u64, version: u64) -> anyhow::Result<
 }
 
 /// Writes at a fixed rate, page after page, and notes when each was acknowledged and how long it took from its turn.
-async fn write(port: u16, rate: u32, lasting: Duration) -> anyhow::Result<(Vec<Write>, Latencies)> {
+async fn write(port: u16, token: &Arc<str>, rate: u32, lasting: Duration) -> anyhow::Result<(Vec<Write>, Latencies)> {
     let (started, gap) = (Instant::now(), Duration::from_secs(1) / rate);
     let writers = (0..WRITERS).map(|writer| {
+        let token = Arc::clone(token);
         tokio::spawn(async move {
-            let mut client = Client::connect(port).await?;
+            let mut client = Client::connect(port).await?.with_token(&token);
             let (mut writes, mut answered) = (Vec::new(), latencies()?);
             for number in (writer..).step_by(usize::try_from(WRITERS)?) {
                 let due = started + gap * u32::try_from(number)?;

@@ -5,6 +5,7 @@
 //! so the generator is a small HTTP client of its own ([`client`]).
 #![allow(clippy::print_stdout, reason = "a command-line program prints")]
 
+mod account;
 mod catalogue;
 mod client;
 mod drive;
@@ -26,6 +27,7 @@ mod server;
 mod small;
 mod sql;
 mod stampede;
+mod tokens;
 mod workload;
 mod wrk;
 
@@ -224,6 +226,31 @@ enum Command {
         #[arg(long, default_value_t = 4)]
         fixed: usize,
     },
+    /// Access tokens: issued per second and core beside oidc-provider, checked on a cached page, and what is kept of them.
+    Tokens {
+        /// How often everybody has a turn at issuing.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Seconds of such a turn.
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// Connections of such a turn.
+        #[arg(long, default_value_t = 16)]
+        connections: usize,
+        /// Tokens per second, for latency below what can be issued.
+        #[arg(long, default_value_t = 1_500)]
+        rate: u32,
+        /// How often a cached page is asked for with a token and without.
+        #[arg(long, default_value_t = 15)]
+        page_rounds: usize,
+        /// Seconds of such a turn, over 64 connections.
+        #[arg(long, default_value_t = 2)]
+        page_seconds: u64,
+        /// How many are issued to see what is kept of them; a hundredth of them is revoked, and another is for signed
+        /// statements.
+        #[arg(long, default_value_t = 1_000_000)]
+        tokens: u64,
+    },
     /// Put the sections together.
     Report {
         /// Where.
@@ -261,6 +288,10 @@ async fn main() -> anyhow::Result<()> {
         }
         Command::Overload { seconds, steps, connections, fixed } => {
             overload::run(&bench, overload::Plan { seconds, steps, connections, fixed }).await
+        }
+        Command::Tokens { rounds, seconds, connections, rate, page_rounds, page_seconds, tokens } => {
+            let (aim, page) = (wrk::Aim { connections, seconds }, wrk::Aim { connections: 64, seconds: page_seconds });
+            tokens::run(&bench, tokens::Plan { rounds, aim, rate, page_rounds, page, tokens }).await
         }
         Command::Report { out } => report::assemble(&bench, &out),
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
+use crate::account::Account;
 use crate::client::Client;
 use crate::load::{Latencies, Outcome, latencies, ms, paced, record};
 use crate::process::measure;
@@ -30,7 +31,9 @@ pub async fn run(bench: &Bench, changed: u64, rate: u32) -> anyhow::Result<()> {
     let changes = catalogue::make(bench, changed, bench.seed + 1_000).await?;
     let samples = catalogue::samples(&path)?;
     let data_dir = bench.data_dir(Store::Sqlite);
+    let writer = Account::writer(bench, &data_dir).await?;
     let server = Server::start(bench, &data_dir, None).await?;
+    let token = writer.token(server.port).await?;
     let mut section = Section::begin(
         "50-during-import",
         "Listings and writes while an import runs",
@@ -39,7 +42,7 @@ pub async fn run(bench: &Bench, changed: u64, rate: u32) -> anyhow::Result<()> {
 
     let stop = Arc::new(AtomicBool::new(false));
     let (at_rest, writes_at_rest) =
-        tokio::join!(both(server.port, rate, mixed(&samples, bench.seed + 7), stop.clone()), async {
+        tokio::join!(both(server.port, &token, rate, mixed(&samples, bench.seed + 7), stop.clone()), async {
             tokio::time::sleep(REST).await;
             stop.store(true, Ordering::Relaxed);
         })
@@ -52,7 +55,8 @@ pub async fn run(bench: &Bench, changed: u64, rate: u32) -> anyhow::Result<()> {
         stop.store(true, Ordering::Relaxed);
         cost
     };
-    let (busy, cost) = tokio::join!(both(server.port, rate, mixed(&samples, bench.seed + 8), stop.clone()), import);
+    let (busy, cost) =
+        tokio::join!(both(server.port, &token, rate, mixed(&samples, bench.seed + 8), stop.clone()), import);
     let ((busy, writes_busy), cost) = (busy?, cost?);
     let updated = updated(&cost.said).context("the import did not say what it changed")?;
     ensure!(
@@ -101,14 +105,20 @@ fn mixed(samples: &[catalogue::Sample], seed: u64) -> Vec<String> {
     (0..EACH).flat_map(|i| drawn.iter().filter_map(move |d| d.get(i))).map(|a| a.target("none")).collect()
 }
 
-async fn both(port: u16, rate: u32, targets: Vec<String>, stop: Arc<AtomicBool>) -> anyhow::Result<(Outcome, Writes)> {
-    let (listings, writes) = tokio::join!(paced(port, rate, targets, stop.clone()), write_and_look(port, stop));
+async fn both(
+    port: u16,
+    token: &str,
+    rate: u32,
+    targets: Vec<String>,
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<(Outcome, Writes)> {
+    let (listings, writes) = tokio::join!(paced(port, rate, targets, stop.clone()), write_and_look(port, token, stop));
     Ok((listings?, writes?))
 }
 
 /// Writes a product, looks for it until a listing shows it, and so on until told to stop.
-async fn write_and_look(port: u16, stop: Arc<AtomicBool>) -> anyhow::Result<Writes> {
-    let mut client = Client::connect(port).await?;
+async fn write_and_look(port: u16, token: &str, stop: Arc<AtomicBool>) -> anyhow::Result<Writes> {
+    let mut client = Client::connect(port).await?.with_token(token);
     let mut writes = Writes { answered: latencies()?, visible: latencies()? };
     let mark = port;
     for number in 0_u64.. {

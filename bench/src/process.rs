@@ -83,6 +83,21 @@ pub async fn measure(mut command: Command) -> anyhow::Result<Cost> {
     Ok(Cost { elapsed, peak, said: output })
 }
 
+/// Runs a command to its end for what it answers on standard output, which may be a secret and is not shown.
+///
+/// # Errors
+/// When it fails; the message has what it said on standard error.
+pub async fn answer(mut command: Command) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).output().await?;
+    ensure!(
+        output.status.success(),
+        "{command:?} failed: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 async fn read_all(from: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
     use tokio::io::AsyncReadExt;
     let mut bytes = Vec::new();
