@@ -58,12 +58,15 @@ impl Key {
     }
 }
 
+/// Those who failed. What was seen last stays: the usual policy keeps new ones out when it is full, whose failures would
+/// not count.
+fn failures(most: u64) -> Memory<Key, Failures> {
+    Memory::builder().max_capacity(most).eviction_policy(EvictionPolicy::lru()).time_to_live(SPAN).build()
+}
+
 impl Throttle {
     pub fn new(shared: Option<Arc<dyn Cache>>, per_client: u32, per_address: u32) -> Self {
-        // What was seen last stays: the usual policy keeps new keys out when it is full, whose failures would not count.
-        let policy = EvictionPolicy::lru();
-        let failures = Memory::builder().max_capacity(REMEMBERED).eviction_policy(policy).time_to_live(SPAN).build();
-        Self { shared, failures, per_client, per_address }
+        Self { shared, failures: failures(REMEMBERED), per_client, per_address }
     }
 
     fn keys(&self, client: &str, address: IpAddr) -> [(Key, u32); 2] {
@@ -174,21 +177,23 @@ mod tests {
 
     #[tokio::test]
     async fn new_failures_count_however_many_there_were() {
-        let throttle = Throttle::new(None, 2, u32::MAX);
-        let frequent = |n: u64| format!("frequent-{}", n % 100);
-        for n in 0..REMEMBERED * 2 {
-            // Those seen often would keep others out of a memory that goes by how often.
-            let client = if n % 2 == 0 { frequent(n) } else { format!("other-{n}") };
-            throttle.failed(&client, ip("192.0.2.1"), now()).await;
-        }
-        for n in 0..100 {
-            for _ in 0..2 {
-                throttle.failed(&format!("new-{n}"), ip("192.0.2.2"), now()).await;
+        let few = 100;
+        let throttle = Throttle { failures: failures(few), ..Throttle::new(None, 2, u32::MAX) };
+        let fail = async |client: String, times| {
+            for _ in 0..times {
+                throttle.failed(&client, ip("192.0.2.1"), now()).await;
+                throttle.failures.run_pending_tasks();
             }
-            assert!(throttle.check(&format!("new-{n}"), ip("192.0.2.2"), now()).await.is_err(), "{n}");
+        };
+        // Those seen often would keep others out of a memory that goes by how often.
+        for n in 0..few {
+            fail(format!("frequent-{n}"), 10).await;
         }
-        throttle.failures.run_pending_tasks();
-        assert!(throttle.failures.entry_count() <= REMEMBERED);
+        for n in 0..few {
+            fail(format!("new-{n}"), 2).await;
+            assert!(throttle.check(&format!("new-{n}"), ip("192.0.2.1"), now()).await.is_err(), "{n}");
+        }
+        assert!(throttle.failures.entry_count() <= few);
     }
 
     #[tokio::test]
