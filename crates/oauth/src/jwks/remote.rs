@@ -24,7 +24,7 @@ const KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// The most sets. When there are as many, the one that was not asked for the longest goes.
 const MAX_SETS: usize = 10_000;
 
-/// Key sets by their URL. One fetch at a time for each, and at most one in [`PAUSE`].
+/// Key sets by their URL. One fetch at a time for each, and at most one in `PAUSE`.
 pub struct RemoteKeys {
     fetch: Arc<dyn FetchKeys>,
     sets: std::sync::Mutex<HashMap<Url, Asked>>,
