@@ -17,7 +17,8 @@ use crate::ports::FetchKeys;
 const FRESH: Duration = Duration::from_secs(600);
 /// How long after a fetch nothing is fetched again, whoever names keys that are not there.
 const PAUSE: Duration = Duration::from_secs(10);
-
+/// How long a fetch may take, however patient whoever fetches is: nothing else is fetched from there meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a fetched set is good while its source does not answer: a key that its owner has withdrawn must not be trusted
 /// for ever because nobody hears of it. A set that nobody asks for is forgotten after as long.
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
@@ -41,7 +42,7 @@ struct Asked {
 struct Remote {
     fetched: ArcSwapOption<Fetched>,
     /// When it was last asked for; held while it is.
-    tried: Mutex<Option<Instant>>,
+    tried: Arc<Mutex<Option<Instant>>>,
 }
 
 struct Fetched {
@@ -57,6 +58,21 @@ impl Remote {
                 (fetched.set.candidates(kid, algorithm), fetched.at.elapsed() < FRESH)
             }
             _ => (Vec::new(), false),
+        }
+    }
+
+    /// Fetches the set. What cannot be fetched leaves what was known.
+    async fn read(&self, fetch: &dyn FetchKeys, url: &Url) {
+        let text = tokio::time::timeout(PATIENCE, fetch.fetch(url)).await;
+        let text = text.unwrap_or_else(|_| Err(format!("there was no answer within {} s", PATIENCE.as_secs())));
+        let set = text.and_then(|text| KeySet::read(&text).map_err(|e| format!("what it answers {e}")));
+        match set {
+            Ok(set) => self.fetched.store(Some(Arc::new(Fetched { set, at: Instant::now() }))),
+            Err(error) => {
+                // Not all of the URL: path and query are somebody else's, and may be a secret.
+                let host = url.host_str().unwrap_or_default();
+                tracing::warn!(host, error, "a key set cannot be fetched");
+            }
         }
     }
 }
@@ -92,32 +108,25 @@ impl RemoteKeys {
             return found;
         }
         // Whoever has a key does not wait while others, who may name any key they like, make this server look for theirs.
-        let mut tried = match remote.tried.try_lock() {
+        let mut tried = match Arc::clone(&remote.tried).try_lock_owned() {
             Ok(tried) => tried,
             Err(_) if !found.is_empty() => return found,
-            Err(_) => remote.tried.lock().await,
+            Err(_) => Arc::clone(&remote.tried).lock_owned().await,
         };
         if tried.is_some_and(|at| at.elapsed() < PAUSE) {
             return remote.known(kid, algorithm).0;
         }
         *tried = Some(Instant::now());
-        match self.read(url).await {
-            Ok(set) => {
-                remote.fetched.store(Some(Arc::new(Fetched { set, at: Instant::now() })));
-                remote.known(kid, algorithm).0
-            }
-            Err(error) => {
-                // Not all of the URL: path and query are somebody else's, and may be a secret.
-                let host = url.host_str().unwrap_or_default();
-                tracing::warn!(host, error, "a key set cannot be fetched");
-                found
-            }
+        let (asked, fetch, url) = (Arc::clone(&remote), Arc::clone(&self.fetch), url.clone());
+        // On its own: whoever asks may go away, and must not leave the others without keys until the pause is over.
+        let fetching = tokio::spawn(async move {
+            asked.read(&*fetch, &url).await;
+            drop(tried);
+        });
+        if let Err(error) = fetching.await {
+            tracing::error!(%error, "the fetching of a key set has failed");
         }
-    }
-
-    async fn read(&self, url: &Url) -> Result<KeySet, String> {
-        let text = self.fetch.fetch(url).await?;
-        KeySet::read(&text).map_err(|e| format!("what it answers {e}"))
+        remote.known(kid, algorithm).0
     }
 }
 
@@ -183,6 +192,38 @@ mod tests {
         assert_eq!((find("key-1").await, fetched()), (1, 3));
         tokio::time::advance(PAUSE).await;
         assert_eq!((find("key-3").await, find("key-1").await, fetched()), (1, 0, 4), "and given up once it does");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_away_leaves_the_others_what_they_waited_for() {
+        let source = Arc::new(Source(AtomicUsize::new(0)));
+        let keys = RemoteKeys::new(source.clone());
+        let url: Url = "https://client.example/jwks".parse().unwrap();
+        let find = async || keys.candidates(&url, Some("key-0"), Algorithm::EdDSA).await.len();
+        assert!(tokio::time::timeout(Duration::from_millis(10), find()).await.is_err());
+        assert_eq!((find().await, source.0.load(Ordering::SeqCst)), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_never_answers_is_asked_again() {
+        struct Silent(AtomicUsize);
+
+        #[async_trait]
+        impl FetchKeys for Silent {
+            async fn fetch(&self, _: &Url) -> Result<Bytes, String> {
+                match self.0.fetch_add(1, Ordering::SeqCst) {
+                    0 => std::future::pending().await,
+                    _ => Ok(json!({"keys": [ed("key")]}).to_string().into()),
+                }
+            }
+        }
+
+        let keys = RemoteKeys::new(Arc::new(Silent(AtomicUsize::new(0))));
+        let url: Url = "https://client.example/jwks".parse().unwrap();
+        let find = async || keys.candidates(&url, Some("key"), Algorithm::EdDSA).await.len();
+        let begun = Instant::now();
+        assert_eq!((find().await, begun.elapsed()), (0, PATIENCE));
+        assert_eq!(find().await, 1);
     }
 
     #[tokio::test(start_paused = true)]
