@@ -1,6 +1,7 @@
 //! What the authorization server needs of the world: where clients, keys and revocations are kept, and a way to fetch the
 //! keys of others. One method is one transaction.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,7 +27,7 @@ pub struct Revisions {
 }
 
 /// When a secret was last good for something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SecretUse {
     /// Whose hash it is.
     pub hash: SecretHash,
@@ -34,8 +35,15 @@ pub struct SecretUse {
     pub at: Timestamp,
 }
 
+impl fmt::Debug for SecretUse {
+    /// All but the hash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretUse(at {})", self.at)
+    }
+}
+
 /// A signing key as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {
     /// Its name: the thumbprint of its public half (RFC 7638).
     pub kid: String,
@@ -47,6 +55,18 @@ pub struct StoredKey {
     pub signs_from: Timestamp,
     /// The longest that a token may last which it signs.
     pub longest_token: Duration,
+}
+
+impl fmt::Debug for StoredKey {
+    /// All but the private half, sealed as it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredKey")
+            .field("kid", &self.kid)
+            .field("created_at", &self.created_at)
+            .field("signs_from", &self.signs_from)
+            .field("longest_token", &self.longest_token)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A token that is good no longer.
@@ -139,4 +159,23 @@ pub trait FetchKeys: Send + Sync {
     /// # Errors
     /// With what went wrong, for the log.
     async fn fetch(&self, url: &Url) -> Result<Bytes, String>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_hashes_nor_sealed_keys_are_in_what_debugging_shows() {
+        let at = Timestamp::from_millis(0);
+        let key = StoredKey {
+            kid: "name".into(),
+            sealed: vec![211; 3],
+            created_at: at,
+            signs_from: at,
+            longest_token: Duration::from_secs(1),
+        };
+        let shown = format!("{key:?} {:?}", SecretUse { hash: [211; 32], at });
+        assert!(shown.contains("name") && shown.contains("1970-01-01") && !shown.contains("211"), "{shown}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What a client shall be, before it is one: checked field by field, all faults told at once.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -33,12 +33,22 @@ pub struct FieldError {
 }
 
 /// The keys of a client that signs, as they are sent.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum KeysDraft {
     /// A key set.
     Jwks(serde_json::Value),
     /// Where one is.
     JwksUri(String),
+}
+
+impl fmt::Debug for KeysDraft {
+    /// The kind alone: nobody has looked yet whether private keys are among them, or a password in the address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Jwks(_) => "Jwks(…)",
+            Self::JwksUri(_) => "JwksUri(…)",
+        })
+    }
 }
 
 /// A client to be made.
@@ -217,4 +227,23 @@ pub(super) fn in_words(faults: &[FieldError]) -> String {
         let _ = write!(text, "{between}{}: {}", fault.field, fault.detail);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_private_key_and_no_password_is_in_what_debugging_shows() {
+        let private = KeysDraft::Jwks(json!({"keys": [{"kty": "OKP", "d": "private"}]}));
+        let address = KeysDraft::JwksUri("https://user:private@client.example/".into());
+        for keys in [private, address] {
+            let draft = ClientDraft { keys: Some(keys.clone()), ..ClientDraft::default() };
+            let patch = ClientPatch { keys: Some(keys), ..ClientPatch::default() };
+            let shown = format!("{draft:?} {patch:?}");
+            assert!(shown.contains("Jwks") && !shown.contains("private"), "{shown}");
+        }
+    }
 }
