@@ -44,8 +44,8 @@ export function basic(id, secret) {
 }
 
 export class Haat {
-    /** Starts a server in a folder of its own, on a free port. */
-    static async start() {
+    /** Starts a server in a folder of its own, on a free port; `settings` are variables of its environment. */
+    static async start(settings = {}) {
         const haat = new Haat();
         haat.folder = await mkdtemp(join(tmpdir(), 'haat-interop-'));
         const port = await freePort();
@@ -57,12 +57,11 @@ export class Haat {
             HAAT_DATA_DIR: join(haat.folder, 'data'),
             PORT: String(port),
             HAAT_AUTH__ISSUER: haat.url,
-            // A new key signs a second after it is announced.
-            HAAT_AUTH__JWKS_MAX_AGE: '1s',
             // All requests come from one address, and most of them are meant to fail.
             HAAT_AUTH__TOKEN_REQUESTS: '0',
             HAAT_AUTH__FAILURES_PER_CLIENT: '100000',
             HAAT_AUTH__FAILURES_PER_ADDRESS: '100000',
+            ...settings,
         };
         haat.log = '';
         haat.server = spawn(binary, ['serve'], { cwd: haat.folder, env: haat.environment });
