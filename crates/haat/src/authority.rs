@@ -11,8 +11,8 @@ use anyhow::anyhow;
 use haat_cache::Cache;
 use haat_catalog::Clock;
 use haat_http::Access;
-use haat_oauth::admin::{Admin, AdminError, Made, Rules};
-use haat_oauth::directory::{Directory, DirectoryError};
+use haat_oauth::admin::{Admin, AdminError, Rules};
+use haat_oauth::directory::Directory;
 use haat_oauth::dpop::Proofs;
 use haat_oauth::ports::{AuthStore, FetchKeys};
 use haat_oauth::resource::Verifier;
@@ -24,13 +24,47 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
-use crate::wiring::World;
+use crate::wiring::{self, World};
 use fetch::Fetcher;
 
 /// How often keys are looked after and uses of secrets written.
 const TEND: Duration = Duration::from_secs(30);
 /// How often what has expired is removed: in so many rounds of [`TEND`] once.
 const PRUNE_EVERY: u32 = 4;
+
+/// What to do where there is no database or encryption key yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Begin with new ones.
+    Make,
+    /// Say so: whoever wants to see what is there has the wrong folder.
+    Refuse,
+}
+
+/// Does something to the clients and keys of a configuration's database, and closes it.
+///
+/// # Errors
+/// When database or encryption key cannot be opened, or the work fails.
+pub async fn during<T>(
+    config: &Config,
+    world: &World,
+    missing: Missing,
+    work: impl AsyncFnOnce(Authority) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let store = match missing {
+        Missing::Make => {
+            DataDir::prepare(&config.data_dir)?;
+            wiring::open_store(config).await?
+        }
+        Missing::Refuse => wiring::open_existing_store(config).await?,
+    };
+    let done = match Authority::of(config, &store, world, missing) {
+        Ok(authority) => work(authority).await,
+        Err(error) => Err(error),
+    };
+    store.close().await;
+    done
+}
 
 /// What commands about clients and keys need, with or without a server.
 pub struct Authority {
@@ -45,12 +79,22 @@ impl Authority {
     /// The authority of a configuration, over an open store.
     ///
     /// # Errors
-    /// When the encryption key cannot be read or made.
-    pub fn of(config: &Config, data: &DataDir, store: &Arc<dyn Store>, world: &World) -> Result<Self, Failure> {
-        let master = match &config.auth.encryption_key {
+    /// When the encryption key cannot be read, or not be made where it is missing.
+    pub fn of(config: &Config, store: &Arc<dyn Store>, world: &World, missing: Missing) -> Result<Self, Failure> {
+        let data = DataDir::at(&config.data_dir);
+        let kept = if config.auth.encryption_key.is_none() { data.encryption_key()? } else { None };
+        let master = match (&config.auth.encryption_key, kept) {
             // Checked with the configuration.
-            Some(key) => MasterKey::parse(key.reveal()).map_err(|e| anyhow!("auth.encryption_key {e}"))?,
-            None => data.encryption_key()?,
+            (Some(key), _) => MasterKey::parse(key.reveal()).map_err(|e| anyhow!("auth.encryption_key {e}"))?,
+            (None, Some(key)) => key,
+            (None, None) if missing == Missing::Make => data.make_encryption_key()?,
+            (None, None) => {
+                return Err(Failure::BadData(format!(
+                    "there is no encryption key in {}: see --data-dir and HAAT_DATA_DIR for the folder of a server of this \
+                 database, or set auth.encryption_key (HAAT_AUTH__ENCRYPTION_KEY) to what the servers have",
+                    data.path().display()
+                )));
+            }
         };
         let vault = Arc::new(Vault::new(&master).map_err(|e| anyhow!("the encryption key cannot be used: {e}"))?);
         let given = config.limits.policies.iter().filter(|policy| policy.assigned);
@@ -62,18 +106,7 @@ impl Authority {
         Ok(Self { admin, store, vault, clock })
     }
 
-    /// Makes what a new installation lacks: a signing key, and a client that may do everything, which is given with its
-    /// secret.
-    ///
-    /// # Errors
-    /// When the store fails, or has keys that were sealed with another encryption key.
-    pub async fn begin(&self) -> Result<Option<Made>, Failure> {
-        // Before any secret is made: one that is kept under another key than the servers have would be lost.
-        self.admin.ensure_keys().await.map_err(failure)?;
-        self.admin.ensure_administrator().await.map_err(failure)
-    }
-
-    /// Opens the server that listens at `address`.
+    /// Opens the server that listens at `address`; a new installation gets its first signing key.
     ///
     /// # Errors
     /// When the store fails, or has keys that were sealed with another encryption key.
@@ -85,11 +118,8 @@ impl Authority {
     ) -> Result<Access, Failure> {
         let Self { admin, store, vault, clock } = self;
         let auth = &config.auth;
-        let directory = Directory::open(store.clone(), vault.clone(), clock.clone()).await;
-        let directory = directory.map_err(|e| match e {
-            DirectoryError::Store(e) => e.into(),
-            DirectoryError::WrongKey(_) => Failure::Failed(anyhow!("{e}")),
-        })?;
+        admin.ensure_keys().await.map_err(failure)?;
+        let directory = Directory::open(store.clone(), vault.clone(), clock.clone()).await?;
         let issuer = auth.issuer.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port()));
         let audience = auth.audience.clone().unwrap_or_else(|| issuer.clone());
         let fetch: Arc<dyn FetchKeys> = Arc::new(Fetcher::default());

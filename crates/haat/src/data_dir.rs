@@ -55,48 +55,57 @@ impl DataDir {
         self.0.join("uploads")
     }
 
-    /// The encryption key of client secrets and signing keys: made at first, for its owner's eyes only.
+    /// The encryption key of client secrets and signing keys, if there is one.
     ///
     /// # Errors
-    /// When it can neither be read nor written, or others may read it.
-    pub fn encryption_key(&self) -> anyhow::Result<MasterKey> {
-        let path = self.0.join("encryption.key");
-        match File::open(&path) {
-            Ok(mut file) => {
-                let mode = file.metadata().with_context(|| format!("cannot look at {}", path.display()))?.mode();
-                if mode & 0o077 != 0 {
-                    return Err(anyhow!(
-                        "{} may be read by others (mode {:o}): `chmod 600` it, and think about who has read it",
-                        path.display(),
-                        mode & 0o777
-                    ));
-                }
-                let mut text = String::new();
-                file.read_to_string(&mut text).with_context(|| format!("cannot read {}", path.display()))?;
-                MasterKey::parse(&text).map_err(|e| anyhow!("{}: {e}", path.display()))
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => self.make_encryption_key(&path),
-            Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
+    /// When it cannot be read, or others may read it too.
+    pub fn encryption_key(&self) -> anyhow::Result<Option<MasterKey>> {
+        let path = self.key_file();
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let mode = file.metadata().with_context(|| format!("cannot look at {}", path.display()))?.mode();
+        if mode & 0o077 != 0 {
+            return Err(anyhow!(
+                "{} may be read by others (mode {:o}): `chmod 600` it, and think about who has read it",
+                path.display(),
+                mode & 0o777
+            ));
         }
+        let mut text = String::new();
+        file.read_to_string(&mut text).with_context(|| format!("cannot read {}", path.display()))?;
+        MasterKey::parse(&text).map(Some).map_err(|e| anyhow!("{}: {e}", path.display()))
     }
 
-    /// Whether there is an encryption key.
-    pub fn has_encryption_key(&self) -> bool {
-        self.0.join("encryption.key").exists()
-    }
-
-    /// Whole or not at all: a key that was cut off would be taken for another one.
-    fn make_encryption_key(&self, path: &Path) -> anyhow::Result<MasterKey> {
+    /// Makes an encryption key, for its owner's eyes only; gives the one that is there if somebody was quicker. Whole or
+    /// not at all: a key that was cut off would be taken for another one, and what is sealed under a key that a crash
+    /// takes away is lost.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn make_encryption_key(&self) -> anyhow::Result<MasterKey> {
+        let path = self.key_file();
         let cannot = || format!("cannot write {}", path.display());
         let key = MasterKey::generate().map_err(|e| anyhow!("{e}"))?;
         let mut file = tempfile::Builder::new().prefix(".encryption").tempfile_in(&self.0).with_context(cannot)?;
         writeln!(file, "{}", key.to_text()).and_then(|()| file.as_file().sync_all()).with_context(cannot)?;
-        match file.persist_noclobber(path) {
-            Ok(_) => Ok(key),
-            // Another command was quicker.
-            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => self.encryption_key(),
+        match file.persist_noclobber(&path) {
+            Ok(_) => {
+                // Its name is in the folder, which has to reach the disk as well.
+                File::open(&self.0).and_then(|folder| folder.sync_all()).with_context(cannot)?;
+                Ok(key)
+            }
+            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
+                self.encryption_key()?.with_context(|| format!("somebody removed {}", path.display()))
+            }
             Err(e) => Err(e.error).with_context(cannot),
         }
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.0.join("encryption.key")
     }
 
     /// Who this installation is, among replicas on one database: made once, kept in the folder. A copy of the folder
@@ -192,12 +201,14 @@ mod tests {
     fn the_encryption_key_stays_and_is_for_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::at(folder.path());
-        let key = data.encryption_key().unwrap().to_text();
-        assert_eq!(data.encryption_key().unwrap().to_text(), key);
+        assert!(data.encryption_key().unwrap().is_none());
+        let key = data.make_encryption_key().unwrap().to_text();
+        assert_eq!(data.encryption_key().unwrap().unwrap().to_text(), key);
+        assert_eq!(data.make_encryption_key().unwrap().to_text(), key, "somebody else was quicker");
         let path = folder.path().join("encryption.key");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(data.encryption_key().unwrap_err().to_string().contains("chmod 600"));
+        assert!(data.encryption_key().err().unwrap().to_string().contains("chmod 600"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         std::fs::write(&path, "short").unwrap();
         assert!(data.encryption_key().is_err());

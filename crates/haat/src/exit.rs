@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use haat_catalog::ports::{IndexError, StoreError};
+use haat_oauth::directory::DirectoryError;
 use serde_json::{Value, json};
 
 use crate::config::ConfigError;
@@ -96,6 +97,15 @@ impl From<StoreError> for Failure {
                 Self::Unavailable(format!("{error}; `haat doctor` looks for the cause"))
             }
             StoreError::Corrupt(_) | StoreError::Internal(_) => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl From<DirectoryError> for Failure {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Store(error) => error.into(),
+            DirectoryError::WrongKey(_) => Self::Failed(error.into()),
         }
     }
 }

@@ -10,16 +10,15 @@ use haat_cache::answers::AnswersOptions;
 use haat_cache::redis::{RedisCache, RedisOptions};
 use haat_catalog::ports::{Health, StoreError};
 use haat_catalog::{Clock, Ids, time};
-use haat_http::{HttpOptions, Services};
+use haat_http::{Access, HttpOptions, Services};
 use haat_limits::Limiter;
 use haat_limits::address::Proxies;
-use haat_oauth::admin::Made;
 use haat_search::{Index, IndexOptions};
 use haat_store::{MySqlOptions, MySqlTls, SqliteOptions, Store, StoreOptions};
 use haat_transfer::{InputLimits, UploadOptions, Uploads};
 use tokio::time::Instant;
 
-use crate::authority::{self, Authority};
+use crate::authority::{self, Authority, Missing};
 use crate::config::{Config, Tls};
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
@@ -223,8 +222,8 @@ pub struct Assembly {
     pub options: HttpOptions,
     /// What works behind it.
     pub workers: Workers,
-    /// The first client and its secret, if this is the first start.
-    pub first: Option<Made>,
+    /// Who may do what.
+    pub access: Access,
 }
 
 /// Puts a server together around an open store.
@@ -255,8 +254,7 @@ impl Assembler<'_> {
             Index::open(index_options(config, instance.clone()), store.clone(), store.clone(), world.clock.clone());
         let index = index.await.map_err(|e| Failure::Failed(anyhow!("{e} (in {})", data.index().display())))?;
         let cache = shared_redis(config)?.map(|cache| Arc::new(cache) as Arc<dyn Cache>);
-        let access = Authority::of(config, data, store, world)?;
-        let first = access.begin().await?;
+        let access = Authority::of(config, store, world, Missing::Make)?;
         let access = access.open(config, address, cache.clone()).await?;
         let limits = &config.limits;
         let policies = limits.meaning().into_iter().chain(config.auth.token_policy()).collect();
@@ -285,10 +283,10 @@ impl Assembler<'_> {
         workers.start("index", |stop| index.clone().run(stop));
         workers.start("imports", |stop| uploads.run(stop));
         workers.start("directory", |stop| access.directory.clone().run(stop));
-        workers.start("access", |stop| authority::tend(access, world.clock.clone(), stop));
+        workers.start("access", |stop| authority::tend(access.clone(), world.clock.clone(), stop));
         let retention = config.retention.clone();
         workers.start("housekeeping", |stop| housekeeping::run(store.clone(), world.clock.clone(), retention, stop));
-        Ok(Assembly { index, api, options, workers, first })
+        Ok(Assembly { index, api, options, workers, access })
     }
 }
 

@@ -97,7 +97,7 @@ async fn check(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Re
 pub(crate) async fn still(app: &App, headers: &HeaderMap, scope: Scope) -> Result<(), Problem> {
     let Some((scheme, token)) = credentials(headers)? else { return Err(no_token()) };
     let verified = app.services.access.verifier.verify(token).await.map_err(|e| invalid_token(&scheme, &e))?;
-    if verified.scopes.contains(scope) { Ok(()) } else { Err(missing_scope(scope)) }
+    if verified.scopes.contains(scope) { Ok(()) } else { Err(missing_scope(scope, &verified)) }
 }
 
 /// The token of a request and how it was sent; nothing if there are no credentials, or none that are a token.
@@ -148,9 +148,12 @@ fn invalid_request(what: &str) -> Problem {
         .with_header(header::WWW_AUTHENTICATE, &challenge)
 }
 
-/// RFC 6750 §3.1.
-pub(crate) fn missing_scope(scope: Scope) -> Problem {
-    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+/// RFC 6750 §3.1; RFC 9449 §7.1 for a token that is bound to a key.
+pub(crate) fn missing_scope(scope: Scope, token: &Verified) -> Problem {
+    let challenge = match token.bound_to {
+        None => format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""),
+        Some(_) => format!("DPoP error=\"insufficient_scope\", scope=\"{scope}\", algs=\"{}\"", algorithms()),
+    };
     Problem::new(Code::InsufficientScope, format!("The token does not have the scope '{scope}', which this needs."))
         .with("scope", scope.name())
         .with_header(header::WWW_AUTHENTICATE, &challenge)
@@ -179,8 +182,18 @@ mod tests {
 
     #[test]
     fn a_missing_scope_is_named() {
-        let challenge = challenges(missing_scope(Scope::ProductsWrite));
+        let mut token = Verified {
+            client: "shop".into(),
+            scopes: Default::default(),
+            expires_at: haat_catalog::Timestamp::from_millis(0),
+            bound_to: None,
+            policy: None,
+        };
+        let challenge = challenges(missing_scope(Scope::ProductsWrite, &token));
         assert_eq!(challenge, ["Bearer error=\"insufficient_scope\", scope=\"products:write\""]);
+        token.bound_to = Some("thumbprint".into());
+        let challenge = challenges(missing_scope(Scope::ProductsWrite, &token)).join("");
+        assert!(challenge.starts_with("DPoP error=\"insufficient_scope\", scope=\"products:write\", algs=\""));
     }
 
     #[rstest]

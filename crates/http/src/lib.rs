@@ -35,4 +35,5 @@ pub use api::Api;
 pub use openapi::openapi;
 pub use options::{Access, HttpOptions, Services};
 pub use problem::errors_markdown;
+pub use routes::clients::schema::ClientView;
 pub use server::serve;

@@ -3,6 +3,7 @@
 
 mod draft;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,12 @@ use crate::client::{AuthMethod, Client, ClientSecret, Grant, MAX_SECRETS};
 use crate::keys::{CLOCK_SKEW, KeyRing, KeyTimes, SigningKey};
 use crate::ports::{AuthStore, PutClientError};
 use crate::scope::Scopes;
-use crate::vault::{Unsealable, Vault, generate_secret};
+use crate::vault::{SecretHash, Unsealable, Vault, generate_secret};
 
 /// The id of the client that is made at first start.
 pub const ADMINISTRATOR: &str = "administrator";
+/// The longest that an old secret can be told to stay beside a new one.
+const LONGEST_KEEP: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// How long the last use of a secret is kept that no client has any more.
 const USES_KEPT: Duration = Duration::from_secs(400 * 24 * 3_600);
 
@@ -48,6 +51,17 @@ pub enum AdminError {
     /// The encryption key is another one, or the system has no randomness to give.
     #[error("keys and secrets cannot be made or opened: {0}")]
     Vault(#[from] Unsealable),
+}
+
+/// When secrets were last used, of those that ever were.
+#[derive(Debug, Default)]
+pub struct LastUses(HashMap<SecretHash, Timestamp>);
+
+impl LastUses {
+    /// When a secret was; `None` if it never was.
+    pub fn of(&self, secret: &ClientSecret) -> Option<Timestamp> {
+        self.0.get(&secret.hash).copied()
+    }
 }
 
 /// A client and the secret that is shown this once.
@@ -99,14 +113,13 @@ impl Admin {
         found.ok_or_else(|| AdminError::NotFound(id.to_owned()))
     }
 
-    /// When a client's secrets were last used, in their order.
+    /// When secrets were last used.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn last_uses(&self, client: &Client) -> Result<Vec<Option<Timestamp>>, AdminError> {
+    pub async fn last_uses(&self) -> Result<LastUses, AdminError> {
         let uses = self.store.secret_uses().await?;
-        let last = |secret: &ClientSecret| uses.iter().find(|used| used.hash == secret.hash).map(|used| used.at);
-        Ok(client.secrets.iter().map(last).collect())
+        Ok(LastUses(uses.into_iter().map(|used| (used.hash, used.at)).collect()))
     }
 
     /// Makes a client.
@@ -142,8 +155,13 @@ impl Admin {
     /// end now.
     ///
     /// # Errors
-    /// When there is no such client, it has no secrets, somebody else changes it at the same time, or the store fails.
+    /// When `keep` is more than a year, there is no such client, it has no secrets, somebody else changes it at the same
+    /// time, or the store fails.
     pub async fn rotate(&self, id: &str, keep: Option<Duration>, by: &str) -> Result<Made, AdminError> {
+        if keep.is_some_and(|keep| keep > LONGEST_KEEP) {
+            let detail = "must not be more than a year (31536000); left out, the old secret stays".into();
+            return Err(AdminError::Invalid(vec![FieldError { field: "keep_seconds", detail }]));
+        }
         let mut client = self.show(id).await?;
         if !client.auth_method.has_secret() {
             return Err(AdminError::NoSecrets(id.to_owned()));

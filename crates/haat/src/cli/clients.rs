@@ -3,17 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use haat_oauth::admin::{ClientDraft, ClientPatch, KeysDraft, Made};
+use haat_http::ClientView;
+use haat_oauth::admin::{ClientDraft, ClientPatch, KeysDraft, LastUses, Made};
 use haat_oauth::client::{AuthMethod, Client, Grant};
 use haat_oauth::scope::{Scope, Scopes};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Session;
-use crate::authority::{Authority, failure};
+use crate::authority::{self, Authority, Missing, failure};
 use crate::config::units::Period;
-use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
-use crate::wiring;
 
 /// By whom commands are done, in the audit log.
 const BY: &str = "command line";
@@ -87,15 +86,12 @@ fn method(text: &str) -> Result<AuthMethod, String> {
 }
 
 pub(super) async fn run(command: ClientsCommand, session: &Session) -> Result<Exit, Failure> {
-    let config = session.config();
-    let data = DataDir::prepare(&config.data_dir)?;
-    let store = wiring::open_store(config).await?;
-    let done = match Authority::of(config, &data, &store, &session.world) {
-        Ok(authority) => carry_out(command, &authority, session).await,
-        Err(error) => Err(error),
-    };
-    store.close().await;
-    done
+    // A client may be made before the first start; where there is none to look at, the folder is the wrong one.
+    let missing = if let ClientsCommand::Create(_) = command { Missing::Make } else { Missing::Refuse };
+    authority::during(session.config(), &session.world, missing, async |authority| {
+        carry_out(command, &authority, session).await
+    })
+    .await
 }
 
 async fn carry_out(command: ClientsCommand, authority: &Authority, session: &Session) -> Result<Exit, Failure> {
@@ -105,31 +101,29 @@ async fn carry_out(command: ClientsCommand, authority: &Authority, session: &Ses
             // What secrets are kept under must be what the servers have: a key of theirs shows it.
             admin.ensure_keys().await.map_err(failure)?;
             let made = admin.create(args.draft()?, BY).await.map_err(failure)?;
-            output.answer(introduced(&made), &described(&made));
+            output.answer(introduced(&made), &described(&made, &LastUses::default()));
         }
         ClientsCommand::List => {
+            let uses = admin.last_uses().await.map_err(failure)?;
             let clients = admin.list().await.map_err(failure)?;
             let lines: Vec<String> = clients.iter().map(in_a_line).collect();
             let none = "There are no clients yet: `haat serve` makes the first one, `haat clients create` others.";
             let text = if lines.is_empty() { none.to_owned() } else { lines.join("\n") };
-            output.answer(text, &json!({ "clients": clients.iter().map(public).collect::<Vec<_>>() }));
+            output.answer(
+                text,
+                &json!({ "clients": clients.iter().map(|client| ClientView::of(client, &uses)).collect::<Vec<_>>() }),
+            );
         }
         ClientsCommand::Show { id } => {
             let client = admin.show(&id).await.map_err(failure)?;
-            let uses = admin.last_uses(&client).await.map_err(failure)?;
-            let mut value = public(&client);
-            let secrets = client.secrets.iter().zip(uses);
-            value["secrets"] = secrets
-                .map(|(secret, used)| {
-                    json!({ "created_at": secret.created_at, "expires_at": secret.expires_at, "last_used_at": used })
-                })
-                .collect();
-            output.answer(serde_json::to_string_pretty(&value).unwrap_or_default(), &value);
+            let view = ClientView::of(&client, &admin.last_uses().await.map_err(failure)?);
+            output.answer(serde_json::to_string_pretty(&view).unwrap_or_default(), &view);
         }
         ClientsCommand::Rotate { id, keep } => {
             admin.ensure_keys().await.map_err(failure)?;
             let made = admin.rotate(&id, keep.map(Period::duration), BY).await.map_err(failure)?;
-            output.answer(introduced(&made), &described(&made));
+            let uses = admin.last_uses().await.map_err(failure)?;
+            output.answer(introduced(&made), &described(&made, &uses));
         }
         ClientsCommand::Disable { id } => set_enabled(authority, session, &id, false).await?,
         ClientsCommand::Enable { id } => set_enabled(authority, session, &id, true).await?,
@@ -145,7 +139,8 @@ async fn set_enabled(authority: &Authority, session: &Session, id: &str, enabled
     let patch = ClientPatch { enabled: Some(enabled), ..ClientPatch::default() };
     let client = authority.admin.change(id, patch, BY).await.map_err(failure)?;
     let state = if enabled { "enabled" } else { "disabled" };
-    session.output.answer(format!("The client {id} is {state}."), &public(&client));
+    let uses = authority.admin.last_uses().await.map_err(failure)?;
+    session.output.answer(format!("The client {id} is {state}."), &ClientView::of(&client, &uses));
     Ok(())
 }
 
@@ -174,29 +169,9 @@ impl CreateArgs {
     }
 }
 
-/// A client for machines, without its secrets.
-fn public(client: &Client) -> Value {
-    json!({
-        "id": client.id,
-        "name": client.name,
-        "scopes": client.scopes,
-        "grants": client.grants,
-        "auth_method": client.auth_method,
-        "token_lifetime": client.token_lifetime.map(|lifetime| lifetime.as_secs()),
-        "audiences": client.audiences,
-        "dpop_bound": client.dpop_bound,
-        "policy": client.policy,
-        "enabled": client.enabled,
-        "created_at": client.created_at,
-        "updated_at": client.updated_at,
-    })
-}
-
-/// A client and its new secret, for machines.
-pub(super) fn described(made: &Made) -> Value {
-    let mut value = public(&made.client);
-    value["client_secret"] = json!(made.secret);
-    value
+/// A client and its new secret, for machines: as the API shows it.
+pub(super) fn described(made: &Made, uses: &LastUses) -> ClientView {
+    ClientView::of(&made.client, uses).with_secret(made.secret.as_deref())
 }
 
 /// The same for people.

@@ -4,10 +4,8 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::Session;
-use crate::authority::{Authority, failure};
-use crate::data_dir::DataDir;
+use crate::authority::{self, Authority, Missing, failure};
 use crate::exit::{Exit, Failure};
-use crate::wiring;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
@@ -18,16 +16,11 @@ pub(super) enum KeysCommand {
 }
 
 pub(super) async fn run(command: &KeysCommand, session: &Session) -> Result<Exit, Failure> {
-    let config = session.config();
-    let data = DataDir::prepare(&config.data_dir)?;
-    let store = wiring::open_store(config).await?;
-    let authority = Authority::of(config, &data, &store, &session.world)?;
-    let done = match command {
+    authority::during(session.config(), &session.world, Missing::Refuse, async |authority| match command {
         KeysCommand::List => list(&authority, session).await,
         KeysCommand::Rotate => rotate(&authority, session).await,
-    };
-    store.close().await;
-    done
+    })
+    .await
 }
 
 async fn list(authority: &Authority, session: &Session) -> Result<Exit, Failure> {

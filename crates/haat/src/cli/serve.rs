@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use haat_catalog::ports::ListingIndex as _;
-use haat_oauth::admin::Made;
+use haat_http::Access;
+use haat_oauth::admin::{LastUses, Made};
 use haat_search::Index;
 use haat_store::Store;
 use serde_json::json;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::Session;
 use super::clients::described;
 use super::output::Output;
+use crate::authority::failure;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::demo::{self, Demo};
@@ -77,13 +79,15 @@ async fn with_store(
     let address = listener.local_addr().context("the listening socket has no address")?;
     let demo = if args.demo { Some(demo::fill(store, world, lifecycle.soft().clone()).await?) } else { None };
     let assembly = Assembler { config, data, store, world, lifecycle, address }.assemble().await?;
-    let Assembly { index, api, options, workers, first } = assembly;
+    let Assembly { index, api, options, workers, access } = assembly;
+    let url = format!("http://{address}");
+    introduce_administrator(&access, &url, session.output).await?;
 
     let stop_http = CancellationToken::new();
     let stop = stop_http.clone();
     let http = tokio::spawn(async move { haat_http::serve(listener, api, &options, stop).await });
     tracing::info!(%address, database = store.backend(), data = %data.path().display(), "serving");
-    announce(session.output, address, first, demo, store, &index).await;
+    announce(session.output, &url, address, demo, store, &index).await;
     drop(index);
     Running { http, stop_http, workers }.until_stopped(session).await
 }
@@ -110,24 +114,29 @@ fn listen(config: &Config) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Says where the server is, at first start who may do everything, and with `--demo` what to open.
+/// Makes the first client, which may do everything, and shows its secret at once: whoever stops the server between the two
+/// has to rotate it.
+async fn introduce_administrator(access: &Access, url: &str, output: Output) -> Result<(), Failure> {
+    let Some(made) = access.admin.ensure_administrator().await.map_err(failure)? else { return Ok(()) };
+    let client = described(&made, &LastUses::default());
+    output.answer(administrator(url, &made), &json!({ "event": "administrator", "client": client }));
+    Ok(access.directory.refresh().await?)
+}
+
+/// Says where the server is, and with `--demo` what to open.
 async fn announce(
     output: Output,
+    url: &str,
     address: SocketAddr,
-    first: Option<Made>,
     demo: Option<Demo>,
     store: &Arc<dyn Store>,
     index: &Index,
 ) {
-    let url = format!("http://{address}");
-    if let Some(made) = &first {
-        output.answer(administrator(&url, made), &json!({ "event": "administrator", "client": described(made) }));
-    }
     output.answer(format!("Haat listens on {url}"), &json!({ "event": "listening", "url": url, "address": address }));
     match demo {
         Some(demo) => {
             caught_up(index, store).await;
-            output.answer(pointers(&url, demo), &demo_event(demo));
+            output.answer(pointers(url, demo), &demo_event(demo));
         }
         None if !output.is_json() && matches!(store.count().await, Ok(0)) => {
             output

@@ -2,6 +2,7 @@
 
 use garde::Validate;
 use haat_limits::{Group, Per, Policy, Quota};
+use haat_oauth::jwks::check_source;
 use haat_oauth::keys::KeyTimes;
 use haat_oauth::resource::ForeignIssuer;
 use haat_oauth::vault::MasterKey;
@@ -33,7 +34,7 @@ pub struct Auth {
     #[garde(custom(between(Period::secs(1), Period::days(1))))]
     pub jwks_max_age: Period,
     /// 0: never by itself.
-    #[garde(custom(between(Period::secs(0), Period::days(3_650))))]
+    #[garde(custom(rotation))]
     pub key_rotation: Period,
     /// 0: as many as anybody likes.
     #[garde(custom(between(0, 1_000_000)))]
@@ -87,6 +88,7 @@ fn scope() -> String {
 impl IssuerEntry {
     fn meaning(&self) -> Result<ForeignIssuer, String> {
         let jwks_url = Url::parse(&self.jwks_url).map_err(|e| format!("jwks_url is no URL: {e}"))?;
+        check_source(&jwks_url).map_err(|what| format!("jwks_url {what}"))?;
         if self.issuer.is_empty() || self.issuer.len() > 128 || self.audience.is_empty() {
             return Err("issuer must have 1 to 128 characters, and audience must not be empty".into());
         }
@@ -137,6 +139,15 @@ fn issuer_url(text: &str, _: &()) -> garde::Result {
         return Ok(());
     }
     Err(garde::Error::new("is not a URL such as https://shop.example, without query, fragment and slash at the end"))
+}
+
+/// Keys that follow each other more quickly than tokens end only pile up.
+fn rotation(every: &Period, context: &()) -> garde::Result {
+    match every.duration().is_zero() {
+        true => Ok(()),
+        false => between(Period::hours(1), Period::days(3_650))(every, context)
+            .map_err(|e| garde::Error::new(format!("{e}, or 0s for never"))),
+    }
 }
 
 fn whole_key(key: &Secret, _: &()) -> garde::Result {

@@ -89,7 +89,7 @@ pub async fn examine(loaded: &Loaded, world: &World) -> Vec<Finding> {
     let (found, store) = database::examine(config, world).await;
     findings.extend(found);
     if let Some(store) = store {
-        findings.push(access::examine(config, &data, &store, world).await);
+        findings.push(access::examine(config, &store, world).await);
         findings.push(index::examine(&data, &store).await);
         store.close().await;
     }

@@ -99,3 +99,18 @@ async fn a_wrong_password_is_named_at_once_and_not_waited_out() {
     assert!(refused.stderr.contains("Access denied for user 'nobody'"), "{refused:#?}");
     assert!(!refused.stderr.contains("trying again"), "{refused:#?}");
 }
+
+#[tokio::test]
+async fn a_client_whose_policy_is_gone_is_noticed() {
+    let desk = Desk::new();
+    let policies = r#"[limits]
+        policies = [{ name = "partner", quota = 10, window = "1s", assigned = true }]"#;
+    desk.file("haat.toml", policies);
+    let create = ["clients", "create", "--id", "shop", "--name", "Shop", "--scope", "imports", "--policy", "partner"];
+    desk.run(&create).await.exits(0);
+    assert!(!examine(&desk).await.1.to_string().contains("'partner'"));
+    desk.file("haat.toml", "");
+    let (_, report) = examine(&desk).await;
+    assert_eq!(verdict(&report, "access"), "warn", "{report:#}");
+    assert!(report.to_string().contains("the client 'shop' has the rate-limit policy 'partner'"), "{report:#}");
+}

@@ -1,6 +1,7 @@
 //! The command line from the outside: the real binary, its exit codes and what it says.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod configuration;
 mod doctor;
 mod index;

@@ -183,10 +183,25 @@ async fn nobody_gives_a_scope_that_it_does_not_have_or_takes_over_who_has_more()
     create(&["imports"]).await.expect(201);
     create(&["imports", "operate"]).await.problem_at(422, "validation_failed", "/scopes");
     create(&["imprts"]).await.problem_at(422, "validation_failed", "/scopes");
+    let too_long = server.request(Method::POST, "/v1/clients/administrator/rotate");
+    let too_long = server.send(too_long.json(&json!({"keep_seconds": 31_536_001}))).await;
+    too_long.problem_at(422, "validation_failed", "/keep_seconds");
     for path in ["/v1/clients/administrator", "/v1/clients/administrator/rotate"] {
         let method = if path.ends_with("rotate") { Method::POST } else { Method::PATCH };
         let request = server.bare(method, path).bearer_auth(&manager).json(&json!({}));
         server.send(request).await.problem(403, "insufficient_scope");
     }
     server.put(&least("A", "Apple", 1)).await.expect(201);
+}
+
+#[tokio::test]
+async fn what_is_wrong_at_an_oauth_address_is_said_in_its_own_form() {
+    let stage = Stage::new(Backend::Sqlite).await;
+    let server = stage.start().await;
+    for path in ["/oauth/jwks", "/oauth/nothing", "/.well-known/oauth-authorization-server"] {
+        let reply = server.send(server.bare(Method::POST, path)).await;
+        assert!(matches!(reply.status, 404 | 405), "{path}: {}", reply.status);
+        assert_eq!(reply.header("content-type"), "application/json", "{path}");
+        assert!(reply.json()["error"].is_string(), "{path}");
+    }
 }

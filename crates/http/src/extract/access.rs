@@ -60,7 +60,7 @@ impl<R: Right> FromRequestParts<SharedApp> for Granted<R> {
         if caller.scopes.contains(R::SCOPE) {
             Ok(Self { caller, right: PhantomData })
         } else {
-            Err(missing_scope(R::SCOPE))
+            Err(missing_scope(R::SCOPE, &caller))
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::access::{self, Presented};
 use crate::answer::date::date;
 use crate::answer::ready::respond;
 use crate::problem::{PROBLEM_JSON, Problem};
+use crate::routes::oauth::METADATA;
 use crate::state::{App, Peer, SharedApp};
 use access_log::AccessLog;
 use request_id::RequestId;
@@ -40,19 +41,23 @@ pub(crate) async fn outer(State(app): State<SharedApp>, mut request: Request, ne
     let oauth = is_oauth(request.uri().path());
     let answered = match limits::check(&request, &app.options) {
         Ok(()) => {
-            let presented = match oauth {
-                // Credentials there are a client's own, not a token.
-                true => Presented::Nothing,
-                false => access::presented(&app, &method, request.uri(), request.headers()).await,
+            let span = around.log.span();
+            let answered = async {
+                let presented = match oauth {
+                    // Credentials there are a client's own, not a token.
+                    true => Presented::Nothing,
+                    false => access::presented(&app, &method, request.uri(), request.headers()).await,
+                };
+                let group = route.and_then(|route| rate::group_of(&method, route.as_str(), request.uri().query()));
+                let peer = request.extensions().get::<Peer>().copied();
+                let refused = around.refused(group, request.headers(), peer, &presented).await;
+                request.extensions_mut().insert(presented);
+                match refused {
+                    Some(refusal) => refusal.into_response(),
+                    None => next.run(request).await,
+                }
             };
-            let group = route.and_then(|route| rate::group_of(&method, route.as_str(), request.uri().query()));
-            let peer = request.extensions().get::<Peer>().copied();
-            let refused = around.refused(group, request.headers(), peer, &presented).await;
-            request.extensions_mut().insert(presented);
-            match refused {
-                Some(refusal) => refusal.into_response(),
-                None => panic::caught(next.run(request)).instrument(around.log.span()).await,
-            }
+            panic::caught(answered).instrument(span).await
         }
         Err(problem) => problem.into_response(),
     };
@@ -96,7 +101,7 @@ fn may_read(presented: &Presented) -> bool {
 
 /// Whether an address is one of the OAuth endpoints, which have a form of their own for errors (RFC 6749 §5.2).
 fn is_oauth(path: &str) -> bool {
-    path.starts_with("/oauth/")
+    path.starts_with("/oauth/") || path == METADATA
 }
 
 /// The group to charge a request to, if anybody limits anything.

@@ -1,16 +1,18 @@
 //! `/v1/clients`: who may get tokens. A caller can only deal with clients that may do no more than itself: nobody gives away
 //! a right that it does not have, or takes one by taking over a client.
 
-mod schema;
+pub mod schema;
 
 use axum::extract::State;
 use axum::response::Response;
 use haat_catalog::Violation;
 use haat_oauth::admin::{AdminError, FieldError, Made};
 use haat_oauth::client::Client;
+use haat_oauth::resource::Verified;
 use haat_oauth::scope::Scopes;
 use http::{HeaderValue, StatusCode, header};
 
+use crate::access::missing_scope;
 use crate::answer;
 use crate::extract::access::{ClientsManage, Granted};
 use crate::extract::body::JsonBody;
@@ -31,11 +33,8 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
     let admin = &app.services.access.admin;
-    let mut data = Vec::new();
-    for client in admin.list().await.map_err(refused)? {
-        let uses = admin.last_uses(&client).await.map_err(refused)?;
-        data.push(ClientView::of(&client, &uses));
-    }
+    let (clients, uses) = (admin.list().await.map_err(refused)?, admin.last_uses().await.map_err(refused)?);
+    let data = clients.iter().map(|client| ClientView::of(client, &uses)).collect();
     json(StatusCode::OK, &Clients { data })
 }
 
@@ -99,7 +98,7 @@ pub(crate) async fn change(
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
     let patch = schema::patch(body.value).map_err(invalid)?;
-    manageable(&app, access.caller.scopes, &id).await?;
+    manageable(&app, &access.caller, &id).await?;
     within(access.caller.scopes, patch.scopes.unwrap_or_default())?;
     let client = app.services.access.admin.change(&id, patch, &access.caller.client).await.map_err(refused)?;
     view(&app, StatusCode::OK, &client, None).await
@@ -123,7 +122,7 @@ pub(crate) async fn rotate(
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
     let keep = schema::rotation(body.value).map_err(invalid)?;
-    manageable(&app, access.caller.scopes, &id).await?;
+    manageable(&app, &access.caller, &id).await?;
     let made = app.services.access.admin.rotate(&id, keep, &access.caller.client).await.map_err(refused)?;
     shown(&app, StatusCode::OK, &made).await
 }
@@ -142,7 +141,7 @@ pub(crate) async fn revoke(
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
-    manageable(&app, access.caller.scopes, &id).await?;
+    manageable(&app, &access.caller, &id).await?;
     app.services.access.admin.revoke(&id, &access.caller.client).await.map_err(refused)?;
     known_here(&app).await;
     let mut response = Response::default();
@@ -162,11 +161,11 @@ fn within(caller: Scopes, wanted: Scopes) -> Result<(), Problem> {
 }
 
 /// Refuses to deal with a client that may do more than the caller.
-async fn manageable(app: &App, caller: Scopes, id: &str) -> Result<(), Problem> {
+async fn manageable(app: &App, caller: &Verified, id: &str) -> Result<(), Problem> {
     let client = app.services.access.admin.show(id).await.map_err(refused)?;
-    match client.scopes.iter().find(|scope| !caller.contains(*scope)) {
+    match client.scopes.iter().find(|scope| !caller.scopes.contains(*scope)) {
         None => Ok(()),
-        Some(scope) => Err(crate::access::missing_scope(scope)),
+        Some(scope) => Err(missing_scope(scope, caller)),
     }
 }
 
@@ -178,10 +177,8 @@ async fn shown(app: &App, status: StatusCode, made: &Made) -> Result<Response, P
 
 async fn view(app: &App, status: StatusCode, client: &Client, secret: Option<&str>) -> Result<Response, Problem> {
     known_here(app).await;
-    let uses = app.services.access.admin.last_uses(client).await.map_err(refused)?;
-    let mut view = ClientView::of(client, &uses);
-    view.client_secret = secret.map(str::to_owned);
-    json(status, &view)
+    let uses = app.services.access.admin.last_uses().await.map_err(refused)?;
+    json(status, &ClientView::of(client, &uses).with_secret(secret))
 }
 
 /// Lets the next request to this server find what was changed; other servers look by themselves.

@@ -12,6 +12,8 @@ use crate::middleware::rate;
 use crate::problem::Problem;
 use crate::state::{Peer, SharedApp};
 
+/// Where the metadata is (RFC 8414 §3).
+pub(crate) const METADATA: &str = "/.well-known/oauth-authorization-server";
 /// The most bytes of a form: a token, an assertion and some parameters.
 const MAX_FORM: usize = 64 * 1024;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haat_catalog::Timestamp;
-use haat_oauth::admin::{ClientDraft, ClientPatch, FieldError, KeysDraft};
+use haat_oauth::admin::{ClientDraft, ClientPatch, FieldError, KeysDraft, LastUses};
 use haat_oauth::client::{AuthMethod, Client, ClientKeys, Grant};
 use haat_oauth::scope::Scopes;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -16,9 +16,9 @@ pub(crate) struct Clients {
     pub data: Vec<ClientView>,
 }
 
-/// A client.
+/// A client, as it is shown to those who may manage clients.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct ClientView {
+pub struct ClientView {
     /// Its `client_id`.
     id: String,
     /// What people call it.
@@ -52,7 +52,7 @@ pub(crate) struct ClientView {
     secrets: Vec<SecretView>,
     /// The new secret, shown this once.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_secret: Option<String>,
+    client_secret: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -63,7 +63,7 @@ pub(crate) struct ClientView {
 
 /// What is known of a secret.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct SecretView {
+pub struct SecretView {
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// From when on it is no longer good.
@@ -75,18 +75,17 @@ pub(crate) struct SecretView {
 }
 
 impl ClientView {
-    /// The client, whose secrets were last used at these times.
-    pub fn of(client: &Client, uses: &[Option<Timestamp>]) -> Self {
+    /// The client, and when its secrets were last used.
+    pub fn of(client: &Client, uses: &LastUses) -> Self {
         let (jwks, jwks_uri) = match &client.keys {
             Some(ClientKeys::Jwks(set)) => (Some(json!(set)), None),
             Some(ClientKeys::JwksUri(url)) => (None, Some(url.to_string())),
             None => (None, None),
         };
-        let uses = uses.iter().copied().chain(std::iter::repeat(None));
-        let secrets = client.secrets.iter().zip(uses).map(|(secret, last_used_at)| SecretView {
+        let secrets = client.secrets.iter().map(|secret| SecretView {
             created_at: secret.created_at,
             expires_at: secret.expires_at,
-            last_used_at,
+            last_used_at: uses.of(secret),
         });
         Self {
             id: client.id.to_string(),
@@ -107,6 +106,12 @@ impl ClientView {
             updated_at: client.updated_at,
             version: client.version,
         }
+    }
+
+    /// With the new secret, which is shown this once; without if there is none.
+    #[must_use]
+    pub fn with_secret(self, secret: Option<&str>) -> Self {
+        Self { client_secret: secret.map(str::to_owned), ..self }
     }
 }
 
@@ -143,6 +148,7 @@ pub(crate) struct ClientInput {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Rotation {
     /// How long the newest of the old secrets stays good; 0 ends it at once, left out it stays.
+    #[schema(maximum = 31_536_000)]
     keep_seconds: Option<u64>,
 }
 
