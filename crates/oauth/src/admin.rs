@@ -54,8 +54,15 @@ pub enum AdminError {
 }
 
 /// When secrets were last used, of those that ever were.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct LastUses(HashMap<SecretHash, Timestamp>);
+
+impl fmt::Debug for LastUses {
+    /// How many there are: each is the hash of a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LastUses({})", self.0.len())
+    }
+}
 
 impl LastUses {
     /// When a secret was; `None` if it never was.
@@ -364,6 +371,8 @@ mod tests {
         let draft = ClientDraft { name: "n".into(), scopes: Scopes::all(), ..ClientDraft::default() };
         let client = draft.check(&rules, Timestamp::from_millis(0)).unwrap();
         let made = Made { client, secret: Some("haat_secret".into()) };
-        assert!(!format!("{made:?}").contains("haat_secret"));
+        let uses = LastUses(HashMap::from([([211; 32], Timestamp::from_millis(0))]));
+        let shown = format!("{made:?} {uses:?}");
+        assert!(!shown.contains("haat_secret") && !shown.contains("211"), "{shown}");
     }
 }

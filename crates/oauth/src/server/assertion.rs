@@ -43,7 +43,8 @@ struct Statement {
 
 impl AuthorizationServer {
     /// The client that has signed a statement, if it is good and was not used before on any replica. The signature is
-    /// looked at whoever it says to be of: by keys that nobody has, where there are none that may have made it.
+    /// looked at whoever it says to be of: by keys that nobody has, where there are none that may have made it. Before that
+    /// `still` says once more whether it may be, for keys may have been waited for.
     ///
     /// # Errors
     /// When it is not. What is wrong is told only once the signature is right: it is the client's own business.
@@ -53,6 +54,7 @@ impl AuthorizationServer {
         jwt: &str,
         id: Option<&str>,
         now: Timestamp,
+        still: impl Fn() -> Result<(), Refusal>,
     ) -> Result<std::sync::Arc<Client>, Refusal> {
         let unproved = Refusal::invalid_client;
         let parts = Parts::of(jwt).ok_or_else(unproved)?;
@@ -74,6 +76,7 @@ impl AuthorizationServer {
             Some(ClientKeys::JwksUri(url)) => self.remote.candidates(url, header.kid.as_deref(), *algorithm).await,
             None => Vec::new(),
         };
+        still()?;
         if candidates.is_empty() {
             parts.is_signed_by(&self.nobodys_keys.candidates(None, *algorithm), *algorithm);
             return Err(unproved());

@@ -17,34 +17,40 @@ use crate::vault::SecretHash;
 /// Who is no client, in the audit log.
 const UNKNOWN: &str = "unknown";
 
+/// Puts a refusal into the audit log. None has a secret in its words.
+pub(super) fn refused(client: &str, refusal: &Refusal, asked: &Asked<'_>) {
+    audit::note(Act::Refused { client, why: &refusal.description }, asked.address);
+}
+
 impl AuthorizationServer {
-    /// The client of a request.
+    /// The parameters of a request, and its client.
     ///
     /// # Errors
-    /// When there are no credentials, they are not good, or too many that were not came from there.
-    pub(super) async fn authenticate(&self, asked: &Asked<'_>, form: &Form<'_>) -> Result<Arc<Client>, Refusal> {
-        // Nothing of this has a secret in its words.
-        let refused = |client: &str, refusal: &Refusal| {
-            audit::note(Act::Refused { client, why: &refusal.description }, asked.address);
-        };
-        let credentials = Credentials::of(asked.headers, form).inspect_err(|refusal| refused(UNKNOWN, refusal))?;
+    /// When there are none, there are no credentials, they are not good, or too many that were not came from there. Each
+    /// refusal is in the audit log, before anything else is waited for: whoever asks may go away.
+    pub(super) async fn admit<'a>(&self, asked: &Asked<'a>) -> Result<(Form<'a>, Arc<Client>), Refusal> {
+        let stranger = |refusal: &Refusal| refused(UNKNOWN, refusal, asked);
+        let form = Form::read(asked.headers, asked.body).inspect_err(stranger)?;
+        let credentials = Credentials::of(asked.headers, &form).inspect_err(stranger)?;
         let claimed = credentials.claimed();
         let (known, now) = (self.directory.known_now(), self.clock.now());
         // Only names that are some client's: who mixes them up sends a secret in place of one.
-        let client = if known.clients.contains_key(&*claimed) { &*claimed } else { UNKNOWN };
+        let name = if known.clients.contains_key(&*claimed) { &*claimed } else { UNKNOWN };
         let checked = self.throttle.check(&claimed, asked.address, now).await.map_err(Refusal::too_many_failures);
-        checked.inspect_err(|refusal| refused(client, refusal))?;
+        checked.inspect_err(|refusal| refused(name, refusal, asked))?;
         let found = match &credentials {
             Credentials::Secret { id, secret, method } => self.by_secret(&known, id, secret, *method, now),
-            Credentials::Assertion { id, jwt } => self.signer(&known, jwt, id.as_deref(), now).await,
+            Credentials::Assertion { id, jwt } => {
+                let still = || self.throttle.check_here(&claimed, asked.address, now);
+                let still = || still().map_err(Refusal::too_many_failures);
+                self.signer(&known, jwt, id.as_deref(), now, still).await
+            }
         };
-        if let Err(refusal) = &found
-            && refusal.error == "invalid_client"
-        {
-            refused(client, refusal);
+        let found = found.inspect_err(|refusal| refused(name, refusal, asked));
+        if found.as_ref().is_err_and(|refusal| refusal.error == "invalid_client") {
             self.throttle.failed(&claimed, asked.address, now).await;
         }
-        found
+        Ok((form, found?))
     }
 
     /// An unknown client takes the same path as a wrong secret: its secret is hashed and compared all the same.

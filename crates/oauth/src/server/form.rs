@@ -20,6 +20,10 @@ const KNOWN: [&str; 9] = [
     "token_type_hint",
 ];
 
+/// The most bytes of a request's body: a token, a statement and some parameters. Whoever reads bodies from the network
+/// stops there.
+pub const MAX_FORM: usize = 64 * 1024;
+
 /// The parameters of one request.
 pub struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -34,8 +38,11 @@ impl<'a> Form<'a> {
     /// Reads a request's body.
     ///
     /// # Errors
-    /// When it is no form, or has a parameter twice that may be there once.
+    /// When it is no form, too large for one, or has a parameter twice that may be there once.
     pub fn read(headers: &HeaderMap, body: &'a [u8]) -> Result<Self, Refusal> {
+        if body.len() > MAX_FORM {
+            return Err(Refusal::invalid_request(format!("the body is larger than {MAX_FORM} bytes")));
+        }
         if !is_form(headers) {
             let what = "the body must be a form: Content-Type: application/x-www-form-urlencoded";
             return Err(Refusal::invalid_request(what));

@@ -9,6 +9,7 @@ use serde_json::json;
 use url::Url;
 use uuid::Uuid;
 
+use super::authenticate::refused;
 use super::error::Refusal;
 use super::form::Form;
 use super::{Asked, AuthorizationServer, answer};
@@ -26,13 +27,9 @@ impl AuthorizationServer {
     }
 
     async fn grant(&self, asked: &Asked<'_>) -> Result<Response<Bytes>, Refusal> {
-        let form = Form::read(asked.headers, asked.body)?;
-        let client = self.authenticate(asked, &form).await?;
+        let (form, client) = self.admit(asked).await?;
         let granted = self.for_client(&client, asked, &form).await;
-        if let Err(refusal) = &granted {
-            audit::note(Act::Refused { client: &client.id, why: &refusal.description }, asked.address);
-        }
-        granted
+        granted.inspect_err(|refusal| refused(&client.id, refusal, asked))
     }
 
     async fn for_client(

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::json;
 
+use super::authenticate::refused;
 use super::error::Refusal;
-use super::form::Form;
 use super::{Asked, AuthorizationServer, answer};
 use crate::client::Client;
 use crate::resource::own;
@@ -19,9 +19,8 @@ impl AuthorizationServer {
     }
 
     async fn look_into(&self, asked: &Asked<'_>) -> Result<Response<Bytes>, Refusal> {
-        let form = Form::read(asked.headers, asked.body)?;
-        let caller = self.authenticate(asked, &form).await?;
-        let token = form.need("token")?;
+        let (form, caller) = self.admit(asked).await?;
+        let token = form.need("token").inspect_err(|refusal| refused(&caller.id, refusal, asked))?;
         let claims = own::claims(&self.directory, &self.options.issuer, token, self.clock.now()).await;
         let Some(claims) = claims.filter(|claims| concerns(claims, &caller)) else {
             return Ok(super::json(StatusCode::OK, &json!({"active": false})));

@@ -25,6 +25,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 pub use credentials::JWT_BEARER;
 pub use error::Refusal;
+pub use form::MAX_FORM;
 
 use crate::client::{AuthMethod, Client, ClientSecret};
 use crate::directory::{Directory, Known};

@@ -90,8 +90,15 @@ impl Throttle {
             };
             self.refuse_from(&key, most, everywhere.unwrap_or(0), now)?;
         }
-        // Once more, without waiting in between: of many requests that waited above together, each is to see those that
-        // went on before it and failed.
+        self.check_here(client, address, now)
+    }
+
+    /// The same by what is known here. Whoever has waited for something asks once more, and does not wait again before it
+    /// has failed or not: of many that waited together, each is to see those that went on before it and failed.
+    ///
+    /// # Errors
+    /// With how long they may not.
+    pub fn check_here(&self, client: &str, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
         self.keys(client, address).iter().try_for_each(|(key, most)| self.refuse_from(key, *most, 0, now))
     }
 

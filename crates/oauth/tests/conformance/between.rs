@@ -23,6 +23,10 @@ pub struct Between {
     pub slow_keys: AtomicBool,
     /// No row of a client can be read.
     pub unreadable: AtomicBool,
+    /// Whoever asks finds no client, as somebody did a moment ago.
+    pub nobody_yet: AtomicBool,
+    /// A row of the signing keys cannot be read, and so none can.
+    pub broken_keys: AtomicBool,
     /// How often revisions were asked for.
     pub looks: AtomicUsize,
 }
@@ -34,6 +38,8 @@ impl Between {
             clock: Arc::clone(clock),
             slow_keys: AtomicBool::new(false),
             unreadable: AtomicBool::new(false),
+            nobody_yet: AtomicBool::new(false),
+            broken_keys: AtomicBool::new(false),
             looks: AtomicUsize::new(0),
         })
     }
@@ -47,7 +53,7 @@ impl ClientStore for Between {
     }
 
     async fn has_clients(&self) -> Result<bool, StoreError> {
-        self.store.has_clients().await
+        if self.nobody_yet.load(Ordering::SeqCst) { Ok(false) } else { self.store.has_clients().await }
     }
 
     async fn clients(&self) -> Result<Vec<Client>, StoreError> {
@@ -78,7 +84,10 @@ impl ClientStore for Between {
 #[async_trait]
 impl KeyStore for Between {
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        self.store.keys().await
+        match self.broken_keys.load(Ordering::SeqCst) {
+            true => Err(StoreError::Corrupt("a signing key cannot be read".into())),
+            false => self.store.keys().await,
+        }
     }
 
     async fn add_key(&self, key: &StoredKey, newest: Option<&str>) -> Result<bool, StoreError> {

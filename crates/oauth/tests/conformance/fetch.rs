@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +12,11 @@ use serde_json::Value;
 use url::Url;
 
 #[derive(Default)]
-pub struct Sources(Mutex<HashMap<String, Source>>);
+pub struct Sources {
+    sources: Mutex<HashMap<String, Source>>,
+    /// Answers take a while.
+    pub slow: AtomicBool,
+}
 
 #[derive(Default)]
 struct Source {
@@ -21,19 +27,22 @@ struct Source {
 impl Sources {
     /// From now on a key set is at `url`.
     pub fn serve(&self, url: &str, jwks: &Value) {
-        self.0.lock().unwrap().entry(url.to_owned()).or_default().answer = Some(jwks.to_string());
+        self.sources.lock().unwrap().entry(url.to_owned()).or_default().answer = Some(jwks.to_string());
     }
 
     /// How often `url` was asked for.
     pub fn fetched(&self, url: &str) -> usize {
-        self.0.lock().unwrap().get(url).map_or(0, |source| source.fetched)
+        self.sources.lock().unwrap().get(url).map_or(0, |source| source.fetched)
     }
 }
 
 #[async_trait]
 impl FetchKeys for Sources {
     async fn fetch(&self, url: &Url) -> Result<Bytes, String> {
-        let mut sources = self.0.lock().unwrap();
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let mut sources = self.sources.lock().unwrap();
         let source = sources.entry(url.to_string()).or_default();
         source.fetched += 1;
         source.answer.clone().map(Bytes::from).ok_or_else(|| "connection refused".to_owned())

@@ -146,6 +146,8 @@ async fn a_key_that_cannot_be_opened_keeps_nobody_from_hearing_of_the_rest() {
     let at = stage.clock.now();
     let (_, strange) = SigningKey::generate(&vault, at, at.plus(DAY), DAY).unwrap();
     assert!(stage.store.add_key(&strange, Some(&kids(&stage).await[0])).await.unwrap());
+    let (next, stored) = SigningKey::generate(&stage.vault, at, at.plus(DAY * 2), DAY).unwrap();
+    assert!(stage.store.add_key(&stored, Some(&strange.kid)).await.unwrap());
     let disabled = ClientPatch { enabled: Some(false), ..ClientPatch::default() };
     stage.admin.change("two", disabled, "test").await.unwrap();
     let revoke = Request::revoke(&revoked).basic("basic", stage.secret("basic"));
@@ -156,9 +158,30 @@ async fn a_key_that_cannot_be_opened_keeps_nobody_from_hearing_of_the_rest() {
         assert!(replica.verifier.verify(&of_disabled).await.is_err());
         assert!(replica.verifier.verify(&good).await.is_ok());
         replica.issue(&stage.asked_by("other")).await;
+        let keys = &replica.directory.known_now().keys;
+        assert!(keys.find(&next.kid).is_some() && keys.find(&strange.kid).is_none());
     }
     let opened = Directory::open(stage.store.clone(), stage.vault.clone(), stage.clock.clone()).await;
     assert!(opened.is_err(), "but no server starts with it");
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_read_at_all_keep_nobody_from_hearing_of_revocations() {
+    let stage = Stage::new().await;
+    let store = Between::new(&stage.store, &stage.clock);
+    let directory = Directory::open(store.clone(), stage.vault.clone(), stage.clock.clone()).await.unwrap();
+    let verifier = verifier(&stage, &directory);
+    let (revoked, good) = (stage.issue(&stage.asked_by("basic")).await, stage.issue(&stage.asked_by("other")).await);
+    store.broken_keys.store(true, Ordering::SeqCst);
+    let (kid, _) = stage.admin.rotate_keys("test").await.unwrap().unwrap();
+    let revoke = Request::revoke(&revoked).basic("basic", stage.secret("basic"));
+    assert_eq!(stage.send(&revoke).await.status, 200);
+    assert!(directory.refresh().await.is_err());
+    assert!(verifier.verify(&revoked).await.is_err());
+    assert!(verifier.verify(&good).await.is_ok());
+    store.broken_keys.store(false, Ordering::SeqCst);
+    directory.refresh().await.unwrap();
+    assert!(directory.known().keys.find(&kid).is_some(), "read once it can be");
 }
 
 /// What does not change is shared, not copied: else each revocation would cost as much as there are clients and

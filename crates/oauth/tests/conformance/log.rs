@@ -13,8 +13,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt};
 
-use crate::request::{Answer, Request};
-use crate::stage::Stage;
+use crate::jwt::Jwt;
+use crate::request::{Answer, Endpoint, Request};
+use crate::stage::{ISSUER, Stage};
 use crate::table::Part;
 
 /// All that was logged.
@@ -156,14 +157,28 @@ async fn administrate(stage: &Stage, secrets: &mut Secrets) {
     assert!(stage.replica.directory.refresh().await.is_err());
 }
 
-/// Whoever looks for somebody who guesses finds every attempt.
-#[tokio::test]
-async fn every_refusal_to_authenticate_is_in_the_audit_log() {
-    let stage = Stage::with_failures(1, 1_000).await;
+/// Sends requests that are refused. Each has one line in the audit log, with the client if it is one, and no secret.
+async fn assert_audited(stage: &Stage, refused: impl IntoIterator<Item = (&str, Request, &str)>) {
     let log = Log::default();
     let writer = log.clone();
     let layer = fmt::layer().with_ansi(false).with_writer(move || writer.clone());
     let _here = Registry::default().with(layer).set_default();
+    for (name, request, client) in refused {
+        let (before, answer) = (log.text().len(), stage.send(&request).await);
+        assert!(answer.status >= 400, "{name}");
+        let line = log.text().split_off(before);
+        assert_eq!(line.matches("client refused").count(), 1, "{name}: {line}");
+        assert!(line.contains(&format!("client=\"{client}\"")), "{name}: {line}");
+        assert!(line.contains("203.0.113.7"), "{name}: {line}");
+    }
+    let text = log.text();
+    assert!(!text.contains("haat_secret") && !stage.secrets.values().any(|secret| text.contains(secret)), "{text}");
+}
+
+/// Whoever looks for somebody who guesses finds every attempt.
+#[tokio::test]
+async fn every_refusal_to_authenticate_is_in_the_audit_log() {
+    let stage = Stage::with_failures(1, 1_000).await;
     let token = Request::token;
     let secret = stage.secret("basic");
     let refused = [
@@ -177,14 +192,43 @@ async fn every_refusal_to_authenticate_is_in_the_audit_log() {
         ("too many failures", token().basic("other", secret), "other"),
         ("an unknown client", token().basic("haat_secret-as-an-id", secret), "unknown"),
     ];
-    for (name, request, client) in refused {
-        let (before, answer) = (log.text().len(), stage.send(&request).await);
-        assert!(answer.status >= 400, "{name}");
-        let line = log.text().split_off(before);
-        assert_eq!(line.matches("client refused").count(), 1, "{name}: {line}");
-        assert!(line.contains(&format!("client=\"{client}\"")), "{name}: {line}");
-        assert!(line.contains("203.0.113.7"), "{name}: {line}");
+    assert_audited(&stage, refused).await;
+}
+
+/// And whoever looks for what goes wrong finds the rest, at every endpoint.
+#[tokio::test]
+async fn every_other_refusal_is_in_the_audit_log() {
+    let stage = Stage::new().await;
+    let theirs = stage.issue(&stage.asked_by("other")).await;
+    let own = stage.issue(&stage.asked_by("basic")).await;
+    let by = |request: Request| request.basic("basic", stage.secret("basic"));
+    let endpoints = [Endpoint::Token, Endpoint::Introspect, Endpoint::Revoke];
+    for endpoint in endpoints {
+        let refused = [
+            ("no form", by(Request::to(endpoint)).of_type(None), "unknown"),
+            ("twice", by(Request::to(endpoint)).with("client_id", "basic").with("client_id", "basic"), "unknown"),
+            ("too large", by(Request::to(endpoint)).with("colour", &"x".repeat(70_000)), "unknown"),
+            ("what must be there is not", by(Request::to(endpoint)), "basic"),
+        ];
+        assert_audited(&stage, refused).await;
     }
-    let text = log.text();
-    assert!(!text.contains("haat_secret") && !text.contains(secret), "{text}");
+    let token = || stage.asked_by("basic");
+    let in_a_wrong_place = format!("haat_secret{}", "x".repeat(37));
+    let refused = [
+        ("another grant", by(Request::to(Endpoint::Token).with("grant_type", "haat_secret")), "basic"),
+        ("no grants", stage.asked_by("checker"), "checker"),
+        ("an unknown scope", token().with("scope", &in_a_wrong_place), "basic"),
+        ("more than it may", token().with("scope", "operate"), "basic"),
+        ("another resource", token().with("resource", "https://haat_secret.example/"), "basic"),
+        ("no proof", stage.asked_by("bound"), "bound"),
+        ("another client's token", by(Request::revoke(&theirs)), "basic"),
+    ];
+    assert_audited(&stage, refused).await;
+    let statement = Jwt::statement("ed", ISSUER, stage.now()).by(stage.signer("ed"));
+    stage.store.close().await;
+    let refused = [
+        ("nobody knows whether it was used", Request::token().assertion(&statement), "ed"),
+        ("it cannot be revoked", by(Request::revoke(&own)), "basic"),
+    ];
+    assert_audited(&stage, refused).await;
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use haat_cache::Cache;
 use haat_catalog::Clock;
 use haat_oauth::admin::{Admin, Rules};
 use haat_oauth::directory::Directory;
@@ -89,8 +90,8 @@ impl Stage {
         let registered = clients::register(&admin, &clock).await;
         let sources = Arc::new(Sources::default());
         sources.serve(clients::JWKS_URI, &registered.signers["remote"].jwks());
-        let replica =
-            Replica::open(&store, &vault, &clock, &sources, options_with(per_client, per_address), Vec::new()).await;
+        let options = options_with(per_client, per_address);
+        let replica = Replica::open(&store, &vault, &clock, &sources, options, Vec::new(), None).await;
         let (secrets, signers) = (registered.secrets, registered.signers);
         Self { clock, store, vault, master, admin, sources, replica, secrets, signers, _folder: folder }
     }
@@ -98,7 +99,13 @@ impl Stage {
     /// Another replica over the same store, which trusts these issuers too.
     pub async fn another(&self, foreign: Vec<ForeignIssuer>) -> Replica {
         let options = options_with(u32::MAX, u32::MAX);
-        Replica::open(&self.store, &self.vault, &self.clock, &self.sources, options, foreign).await
+        Replica::open(&self.store, &self.vault, &self.clock, &self.sources, options, foreign, None).await
+    }
+
+    /// Another replica over the same store, with a cache that others share and a limit on failures for a client.
+    pub async fn sharing(&self, cache: Arc<dyn Cache>, per_client: u32) -> Replica {
+        let (options, cache) = (options_with(per_client, u32::MAX), Some(cache));
+        Replica::open(&self.store, &self.vault, &self.clock, &self.sources, options, Vec::new(), cache).await
     }
 
     pub fn secret(&self, client: &str) -> &str {
@@ -148,15 +155,16 @@ impl Replica {
         sources: &Arc<Sources>,
         options: ServerOptions,
         foreign: Vec<ForeignIssuer>,
+        cache: Option<Arc<dyn Cache>>,
     ) -> Self {
         let directory = Directory::open(store.clone(), vault.clone(), clock.clone()).await.unwrap();
-        let proofs = Arc::new(Proofs::new(None));
+        let proofs = Arc::new(Proofs::new(cache.clone()));
         let parts = Parts {
             store: store.clone(),
             directory: directory.clone(),
             vault: vault.clone(),
             fetch: sources.clone(),
-            cache: None,
+            cache,
             clock: clock.clone(),
         };
         let (issuer, audience) = (options.issuer.clone(), options.audience.clone());

@@ -1,9 +1,12 @@
 //! Those who fail too often have to wait.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
+use tokio::task::JoinSet;
 
 use crate::jwt::{Jwt, Signer};
 use crate::request::Request;
@@ -68,6 +71,23 @@ async fn a_client_whose_statements_are_refused_harms_no_other_client_at_its_addr
     }
     assert_eq!(stage.send(&statement("ed-other", &stranger)).await.status, 429);
     assert_eq!(stage.send(&statement("ed", stage.signer("ed"))).await.status, 200);
+}
+
+/// Statements sent together all wait for the keys of their client at once.
+#[tokio::test]
+async fn a_burst_of_statements_has_no_more_tries_than_one_after_the_other() {
+    let stage = Arc::new(Stage::with_failures(5, 1_000).await);
+    stage.sources.slow.store(true, Ordering::SeqCst);
+    let stranger = Signer::ed25519("key-1");
+    let mut burst = JoinSet::new();
+    for _ in 0..30 {
+        let statement = Jwt::statement("remote", ISSUER, stage.now()).by(&stranger);
+        let stage = Arc::clone(&stage);
+        burst.spawn(async move { stage.send(&Request::token().assertion(&statement)).await.status });
+    }
+    let answers = burst.join_all().await;
+    let of = |status| answers.iter().filter(|answer| **answer == status).count();
+    assert_eq!((of(401), of(429)), (5, 25));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! How a form may be sent.
 
+use haat_oauth::server::MAX_FORM;
 use http::header;
 
 use super::{INVALID_CLIENT, INVALID_REQUEST, Row, UNSUPPORTED_GRANT, granted, refused};
@@ -83,7 +84,15 @@ fn bodies(stage: &Stage) -> Vec<Row> {
             "RFC 6749 §3.2",
             raw(&format!("{}grant_type=client_credentials", "a=b&".repeat(2_000))),
         ),
+        granted("as large as a form may be", "wire.md request", raw(&of_size(MAX_FORM))),
+        refused("too large for a form", "wire.md request", raw(&of_size(MAX_FORM + 1)), INVALID_REQUEST).says("larger"),
         refused("a long id", section, Request::token().post(&"x".repeat(5_000), "y"), INVALID_CLIENT),
         refused("a long secret", section, Request::token().post("post", &"y".repeat(5_000)), INVALID_CLIENT),
     ]
+}
+
+/// A form of so many bytes.
+fn of_size(bytes: usize) -> String {
+    let form = "grant_type=client_credentials&x=";
+    format!("{form}{}", "y".repeat(bytes - form.len()))
 }
