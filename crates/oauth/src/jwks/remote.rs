@@ -222,7 +222,8 @@ mod tests {
         let url: Url = "https://client.example/jwks".parse().unwrap();
         let find = async || keys.candidates(&url, Some("key"), Algorithm::EdDSA).await.len();
         let begun = Instant::now();
-        assert_eq!((find().await, begun.elapsed()), (0, PATIENCE));
+        assert_eq!(find().await, 0);
+        assert!(begun.elapsed() <= Duration::from_secs(10), "{:?}", begun.elapsed());
         assert_eq!(find().await, 1);
     }
 

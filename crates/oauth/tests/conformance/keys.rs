@@ -166,18 +166,22 @@ async fn a_key_that_cannot_be_opened_keeps_nobody_from_hearing_of_the_rest() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_read_at_all_keep_nobody_from_hearing_of_revocations() {
+async fn keys_that_cannot_be_read_at_all_keep_nobody_from_hearing_of_the_rest() {
     let stage = Stage::new().await;
     let store = Between::new(&stage.store, &stage.clock);
     let directory = Directory::open(store.clone(), stage.vault.clone(), stage.clock.clone()).await.unwrap();
     let verifier = verifier(&stage, &directory);
     let (revoked, good) = (stage.issue(&stage.asked_by("basic")).await, stage.issue(&stage.asked_by("other")).await);
+    let of_disabled = stage.issue(&stage.asked_by("two")).await;
     store.broken_keys.store(true, Ordering::SeqCst);
     let (kid, _) = stage.admin.rotate_keys("test").await.unwrap().unwrap();
     let revoke = Request::revoke(&revoked).basic("basic", stage.secret("basic"));
     assert_eq!(stage.send(&revoke).await.status, 200);
+    let disabled = ClientPatch { enabled: Some(false), ..ClientPatch::default() };
+    stage.admin.change("two", disabled, "test").await.unwrap();
     assert!(directory.refresh().await.is_err());
     assert!(verifier.verify(&revoked).await.is_err());
+    assert!(verifier.verify(&of_disabled).await.is_err());
     assert!(verifier.verify(&good).await.is_ok());
     store.broken_keys.store(false, Ordering::SeqCst);
     directory.refresh().await.unwrap();
