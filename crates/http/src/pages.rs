@@ -29,8 +29,6 @@ const ADDRESSES: u64 = 8 << 20;
 /// For how long a reader on this server is kept from answers that are older than a write on this server: longer than the
 /// index should ever stand still.
 const OWN_WRITES: Duration = Duration::from_secs(3_600);
-/// How long a computation waits for leave before it is refused: a burst is not yet an overload.
-const PATIENCE: Duration = Duration::from_millis(20);
 /// How many written products are remembered for that.
 const OWN_WRITTEN: u64 = 100_000;
 
@@ -122,7 +120,7 @@ impl Pages {
     {
         let overload = Arc::clone(overload);
         let admitted = move || async move {
-            let Some(mut permit) = overload.enter_within(PATIENCE).await else {
+            let Some(mut permit) = overload.enter_in_turn().await else {
                 let detail = "The server has as much to do as it can; try again in a second.";
                 return Err(Problem::new(Code::Overloaded, detail));
             };
