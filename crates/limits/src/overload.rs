@@ -6,12 +6,16 @@
 //! the work before it is done. Where there is more than can be done for longer than a burst, nobody waits: what is beyond
 //! the limit is refused at once, which costs next to nothing, instead of waiting, which would cost everyone.
 
+mod demand;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
+
+use demand::Demand;
 
 /// How work at once is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,27 +47,8 @@ pub struct Overload {
     too_much: Notify,
 }
 
-/// What came of what was asked for lately.
-struct Demand {
-    began: Instant,
-    admitted: u32,
-    refused: u32,
-    /// When somebody got leave at once for the last time: nobody waited then.
-    slack: Instant,
-    /// Whether somebody was refused since then.
-    beyond: bool,
-    /// Whether there is too much for longer than a burst: waiting helps nobody then, for whoever waits takes the place of
-    /// one who comes later, and both have lost time.
-    lasting: bool,
-}
-
 /// How long a burst lasts at least, and at most: a line is waited out for as long as it takes to be done, if it were full.
 const BURST: (Duration, Duration) = (Duration::from_millis(50), LONGEST);
-/// Over how long it is counted whether too much still lasts.
-const SPAN: Duration = Duration::from_millis(100);
-/// Too much ends when less than one in so many is refused without waiting: by Erlang's loss formula about as many as are
-/// refused of what can just be carried, when nothing waits.
-const ENDS_BELOW: u32 = 5;
 /// How many may wait at once while there is not too much.
 const LINE: usize = 64;
 /// So many may always wait: a handful of callers who ask for one thing after the other are never refused, however long
@@ -71,45 +56,6 @@ const LINE: usize = 64;
 const SHORT: usize = 6;
 /// How long those wait who always may; a request's own time is shorter or near.
 const LONGEST: Duration = Duration::from_secs(10);
-
-impl Demand {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self { began: now, admitted: 0, refused: 0, slack: now, beyond: false, lasting: false }
-    }
-
-    /// Looks whether too much has begun or ended; says whether it has begun.
-    fn look(&mut self, burst: Duration) -> bool {
-        let now = Instant::now();
-        if !self.lasting {
-            self.lasting = self.beyond && now - self.slack > burst;
-            if self.lasting {
-                (self.began, self.admitted, self.refused) = (now, 0, 0);
-            }
-            return self.lasting;
-        }
-        let elapsed = now - self.began;
-        if elapsed >= SPAN {
-            let asked = self.admitted.saturating_add(self.refused);
-            // A span without anybody in it says that it is over.
-            self.lasting = elapsed < 2 * SPAN && self.refused.saturating_mul(ENDS_BELOW) >= asked;
-            (self.began, self.admitted, self.refused) = (now, 0, 0);
-            (self.slack, self.beyond) = (now, false);
-        }
-        false
-    }
-
-    fn admitted_at_once(&mut self) {
-        self.count(true);
-        (self.slack, self.beyond) = (Instant::now(), false);
-    }
-
-    fn count(&mut self, admitted: bool) {
-        let counter = if admitted { &mut self.admitted } else { &mut self.refused };
-        *counter = counter.saturating_add(1);
-        self.beyond |= !admitted;
-    }
-}
 
 /// A place among those who wait.
 struct InLine<'a> {
