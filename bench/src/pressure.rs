@@ -65,16 +65,29 @@ pub async fn run(bench: &Bench, changed: u64, rate: u32) -> anyhow::Result<()> {
         bench.seed
     );
 
+    report(&mut section, rate, [&at_rest, &busy], [&writes_at_rest, &writes_busy]);
+    section
+        .note(format!("the import changed {changed} products in {:.1} s beside all this", cost.elapsed.as_secs_f64()));
+    server.stop().await?;
+    section.write(bench)
+}
+
+fn report(
+    section: &mut Section,
+    rate: u32,
+    [at_rest, busy]: [&Outcome; 2],
+    [writes_at_rest, writes_busy]: [&Writes; 2],
+) {
     section.table(&format!(
         "| {rate} mixed listings a second | requests | p50 ms | p99 ms | max ms |\n|---|---|---|---|---|\n{}{}",
-        listing_row("at rest (but for the writes below)", &at_rest),
-        listing_row("while an import runs", &busy)
+        listing_row("at rest (but for the writes below)", at_rest),
+        listing_row("while an import runs", busy)
     ));
     section.table(&format!(
         "| one writer, `PUT` then polled every 2 ms | writes | answered p50 ms | p99 ms | visible p50 ms | p99 ms | max ms |\n\
          |---|---|---|---|---|---|---|\n{}{}",
-        write_row("at rest", &writes_at_rest),
-        write_row("while an import runs", &writes_busy)
+        write_row("at rest", writes_at_rest),
+        write_row("while an import runs", writes_busy)
     ));
     let ratio = busy.latency.value_at_quantile(0.99) as f64 / at_rest.latency.value_at_quantile(0.99) as f64;
     section.note(format!("listing p99 {ratio:.1} times its p99 at rest ({})", verdict(ratio <= 3.0, "aim 3 times")));
@@ -84,10 +97,6 @@ pub async fn run(bench: &Bench, changed: u64, rate: u32) -> anyhow::Result<()> {
         seen as f64 / 1_000.0,
         verdict(seen <= 1_000_000, "aim 1 s")
     ));
-    section
-        .note(format!("the import changed {changed} products in {:.1} s beside all this", cost.elapsed.as_secs_f64()));
-    server.stop().await?;
-    section.write(bench)
 }
 
 /// How many products an import changed, by its report.
