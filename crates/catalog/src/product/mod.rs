@@ -2,10 +2,11 @@
 //!
 //! [`Product`] is a stored product, all members present. [`Draft`] is what a client or an import may write: the
 //! same members less those the server owns. [`decode`] turns JSON into a `Draft` with every violation named;
-//! [`patch`] applies a JSON merge patch.
+//! [`patch`] applies a JSON merge patch, [`overlay`] what an upstream says.
 
 pub mod decode;
 pub mod limits;
+pub mod overlay;
 pub mod patch;
 
 use std::collections::BTreeMap;

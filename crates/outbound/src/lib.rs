@@ -1,0 +1,6 @@
+//! Calling other people's APIs: deadline, retry, circuit breaker, bulkhead, and access tokens by client credentials.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod call;
+
+pub use call::{Answer, Call, CallError, Caller, Repeat};

@@ -1,0 +1,76 @@
+//! What a kind of source is: how its catalogue is asked for and read. Connectors do no I/O: they make calls for others to
+//! send, and read what was answered.
+
+use haat_catalog::product::overlay::Overlay;
+use haat_catalog::{Sku, Timestamp};
+use haat_outbound::{Answer, Call};
+use serde_json::Value;
+
+use crate::ports::Item;
+use crate::run::ItemError;
+
+/// A page of an upstream's list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ItemPage {
+    /// The items, as they came.
+    pub items: Vec<Value>,
+    /// The place of the next page, in the connector's own words; `None` after the last.
+    pub next: Option<Value>,
+    /// How many items there are in all, where the upstream says so.
+    pub total: Option<u64>,
+}
+
+/// Why an answer is no page, or no item. The text is for operators; it holds nothing of the body but names and types.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The status is not one of success.
+    #[error("it answers {0}")]
+    Status(http::StatusCode),
+    /// The body is not what the settings of the source say.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+/// What an item says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapped {
+    /// Which one, of which product, and how new.
+    pub item: Item,
+    /// What its product becomes.
+    pub overlay: Overlay,
+    /// When it changed, in the upstream's own time.
+    pub changed_at: Option<Timestamp>,
+}
+
+/// A kind of source with its settings.
+pub trait Connector: Send + Sync {
+    /// Whether [`Self::list`] heeds `since`.
+    fn is_incremental(&self) -> bool;
+    /// Asks for a page: of everything, or of what changed since; the first, or the one at `position`.
+    fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call;
+    /// Reads the answer to [`Self::list`] with the same arguments.
+    ///
+    /// # Errors
+    /// When it is no page. A position that does not move on is one: it would be read for ever.
+    fn read_page(
+        &self,
+        since: Option<Timestamp>,
+        position: Option<&Value>,
+        answer: &Answer,
+    ) -> Result<ItemPage, ReadError>;
+    /// Asks for one item; `None` where the settings do not say how.
+    fn item(&self, key: &str, sku: &Sku) -> Option<Call>;
+    /// Reads the answer to [`Self::item`]; `None` when there is no such item (404, 410, or an empty result).
+    ///
+    /// # Errors
+    /// When it is neither.
+    fn read_item(&self, answer: &Answer) -> Result<Option<Value>, ReadError>;
+    /// What the source calls an item; `None` where that cannot be read.
+    fn key(&self, item: &Value) -> Option<String>;
+    /// What an item says.
+    ///
+    /// # Errors
+    /// Everything that keeps it from being understood (never empty). Whether the result is a valid product shows when it is
+    /// laid over what is there.
+    fn map(&self, item: &Value) -> Result<Mapped, Vec<ItemError>>;
+}

@@ -1,0 +1,6 @@
+//! Upstream catalogues: connectors, field mapping, synchronisation, live values.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod connector;
+pub mod ports;
+pub mod run;

@@ -1,0 +1,221 @@
+//! What sources need of the store. One method is one transaction.
+//!
+//! A source has at most one run at a time, on whichever replica or in whichever command. Whoever runs it holds a *lease*:
+//! the row of the source names its fence, and everything that is written for the run is written only while that fence is
+//! the newest. A run whose holder is gone is taken over, with a greater fence, from where it stood.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use haat_catalog::ports::StoreError;
+use haat_catalog::product::overlay::Overlay;
+use haat_catalog::{ProductId, Sku, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::run::{ItemError, Mode, Run};
+
+/// The right to write for a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose run.
+    pub source: String,
+    /// Greater than that of every holder before.
+    pub fence: u64,
+}
+
+/// A run that somebody wants to begin.
+#[derive(Debug, Clone)]
+pub struct Begin {
+    /// Of which source.
+    pub source: String,
+    /// What it reads.
+    pub mode: Mode,
+    /// The new run's id, if it is not an unfinished one that goes on.
+    pub id: Uuid,
+    /// Who holds the lease: the replica, or `command`.
+    pub owner: String,
+    /// How long the lease lasts unless it is renewed.
+    pub hold: Duration,
+    /// Whether a share of vanished products above the limit was confirmed: with it, a run that waits for a confirmation
+    /// goes on, whatever `mode` says.
+    pub confirm_removals: bool,
+    /// The current time.
+    pub now: Timestamp,
+}
+
+/// How the beginning of a run ended.
+#[derive(Debug, Clone)]
+pub enum Begun {
+    /// The run is the caller's: a new one, or an unfinished one whose holder is gone (its [`Run::position`] says from where).
+    Mine(Lease, Box<Run>),
+    /// Somebody else is at it.
+    Running(Box<Run>),
+}
+
+/// A source as it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct SourceRow {
+    /// Its name.
+    pub name: String,
+    /// The newest run, finished or not.
+    pub run: Option<Run>,
+    /// The newest full run that came to its end.
+    pub last_full: Option<Run>,
+    /// The newest run of any kind that came to its end.
+    pub last_done: Option<Run>,
+    /// Up to which change upstream, in its own time, everything is known: from here an incremental run reads.
+    pub watermark: Option<Timestamp>,
+    /// How many products belong to the source.
+    pub items: u64,
+    /// What an operator wants of the breaker, on all replicas.
+    pub breaker_order: BreakerOrder,
+}
+
+/// What an operator wants of a breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerOrder {
+    /// That it decides for itself.
+    #[default]
+    Auto,
+    /// That nothing passes.
+    ForceOpen,
+    /// That everything passes.
+    ForceClosed,
+}
+
+/// What a replica says of its breaker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerReport {
+    /// The replica.
+    pub replica: String,
+    /// `closed`, `open`, `half_open`, `forced_open` or `forced_closed`.
+    pub state: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Share of failed and of slow calls in its window, 0 to 1, and the number of calls.
+    pub failure_rate: f64,
+    /// As above.
+    pub slow_rate: f64,
+    /// As above.
+    pub calls: u64,
+    /// When the replica said so.
+    pub seen_at: Timestamp,
+}
+
+/// A product that belongs to a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// What the source calls it: 1 to 255 bytes.
+    pub key: String,
+    /// The product's sku.
+    pub sku: Sku,
+    /// The source's version or time of change as a number that grows; `None` where it says none.
+    pub order: Option<i64>,
+}
+
+/// One item of a page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PageItem {
+    /// Which item.
+    pub item: Item,
+    /// What it says of its product.
+    pub overlay: Overlay,
+    /// An id, used if the product is new.
+    pub new_id: ProductId,
+}
+
+/// A page of a run, written as a whole or not at all.
+#[derive(Debug, Clone)]
+pub struct WritePage {
+    /// The right to.
+    pub lease: Lease,
+    /// What the page says; each sku and each key at most once.
+    pub items: Vec<PageItem>,
+    /// Hashes of the keys of all items of the page, those that could not be read as well ([`crate::run::key_hash`]); kept
+    /// until the run ends, for a full run only.
+    pub seen: Vec<[u8; 16]>,
+    /// The run as it stands after this page, but for what the store finds out: `created`, `updated`, `unchanged`, `stale` and
+    /// the refusals among `failed` and `errors` are added to it.
+    pub run: Run,
+    /// Until when the lease is held from now on.
+    pub hold: Duration,
+    /// The current time.
+    pub now: Timestamp,
+}
+
+/// What became of one item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemOutcome {
+    /// Its product was created.
+    Created,
+    /// Its product changed.
+    Updated,
+    /// Its product already was so.
+    Unchanged,
+    /// What is known is newer ([`Item::order`]): nothing was written.
+    Stale,
+    /// Not written: no valid product, or one of another source.
+    Refused(ItemError),
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Somebody else has taken over the run, or it was ended.
+    #[error("the run of source '{0}' belongs to somebody else now")]
+    Lost(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Products of a source that are to go, all in one transaction with the run's progress.
+#[derive(Debug, Clone)]
+pub struct RemoveItems {
+    /// The right to.
+    pub lease: Lease,
+    /// Which; one that does not belong to the source any more is left alone, and so is one whose `order` is not this any more.
+    pub items: Vec<Item>,
+    /// The run as it stands after this, but for `removed`, which the store adds to.
+    pub run: Run,
+    /// Until when the lease is held from now on.
+    pub hold: Duration,
+    /// The current time.
+    pub now: Timestamp,
+}
+
+/// Keeps what is known of sources.
+#[async_trait]
+pub trait SourceStore: Send + Sync {
+    /// All sources that were ever run or given an order, by name.
+    async fn sources(&self) -> Result<Vec<SourceRow>, StoreError>;
+    /// One of them.
+    async fn source(&self, name: &str) -> Result<Option<SourceRow>, StoreError>;
+    /// Begins a run, or goes on with one whose holder let its lease run out (the newest run is unfinished). A new run removes
+    /// what an abandoned one had seen.
+    async fn begin_run(&self, begin: Begin) -> Result<Begun, StoreError>;
+    /// Holds on to a run, and writes how it stands.
+    async fn save_run(&self, lease: &Lease, run: &Run, hold: Duration, now: Timestamp) -> Result<(), RunError>;
+    /// Writes a page: products and their change-log rows, whose they are, what was seen, and the run's progress, in one
+    /// transaction. Gives the run as it was written, and an outcome for each item.
+    async fn write_page(&self, page: WritePage) -> Result<(Run, Vec<ItemOutcome>), RunError>;
+    /// Items of a source with keys after `after`, in order of key, up to `limit`; none only at the end.
+    async fn items(&self, source: &str, after: Option<&str>, limit: u32) -> Result<Vec<Item>, StoreError>;
+    /// The hashes of all keys that a run has seen.
+    async fn seen(&self, source: &str, run: Uuid) -> Result<Vec<[u8; 16]>, StoreError>;
+    /// Removes products with their change-log rows. Gives the run as it was written.
+    async fn remove_items(&self, removal: RemoveItems) -> Result<Run, RunError>;
+    /// Ends a run (its `state` is final, or waits for a confirmation) and gives the lease back. `watermark` becomes the
+    /// source's, if there is one. What a finished run had seen is forgotten.
+    async fn end_run(&self, lease: &Lease, run: &Run, watermark: Option<Timestamp>) -> Result<(), RunError>;
+    /// Whose product that is.
+    async fn owner_of(&self, sku: &Sku) -> Result<Option<(String, Item)>, StoreError>;
+    /// Says what an operator wants of a source's breaker.
+    async fn order_breaker(&self, source: &str, order: BreakerOrder) -> Result<(), StoreError>;
+    /// Says how a replica's breaker stands.
+    async fn report_breaker(&self, source: &str, report: &BreakerReport) -> Result<(), StoreError>;
+    /// What replicas said since a moment; older reports are forgotten on the way.
+    async fn breaker_reports(&self, since: Timestamp) -> Result<Vec<(String, BreakerReport)>, StoreError>;
+}

@@ -1,0 +1,151 @@
+//! A run: one synchronisation of a source, from its beginning to its end, as it is kept and shown.
+
+use haat_catalog::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// The most errors of a run that are kept one by one; all are counted.
+pub const MAX_ERRORS: usize = 100;
+
+/// What a run reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Everything; what is not there any more goes.
+    Full,
+    /// What changed since the last run.
+    Incremental,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Reading pages.
+    Reading,
+    /// All was read; what vanished is being removed.
+    Removing,
+    /// All was read; more vanished than may go without a confirmation. Nothing goes until there is one.
+    AwaitingConfirmation,
+    /// Ended well.
+    Done,
+    /// Ended early; `message` says why. The next run begins anew.
+    Failed,
+}
+
+impl RunState {
+    /// Whether somebody has to go on with it.
+    pub fn is_unfinished(self) -> bool {
+        matches!(self, Self::Reading | Self::Removing)
+    }
+}
+
+/// How many items a run has dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RunCounts {
+    /// Read upstream.
+    pub read: u64,
+    /// Products created.
+    pub created: u64,
+    /// Products changed.
+    pub updated: u64,
+    /// Products that already were so.
+    pub unchanged: u64,
+    /// Items older than what is known.
+    pub stale: u64,
+    /// Items refused.
+    pub failed: u64,
+    /// Products of the source that were not seen, in a full run.
+    pub vanished: u64,
+    /// Products removed.
+    pub removed: u64,
+    /// Pages read.
+    pub pages: u64,
+}
+
+/// An item that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemError {
+    /// What the source calls it; empty where it says nothing that can be read.
+    pub key: String,
+    /// Where in the item, or in the product that it becomes, as a JSON Pointer.
+    pub pointer: String,
+    /// What is wrong.
+    pub detail: String,
+}
+
+/// A synchronisation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: Uuid,
+    /// What it reads.
+    pub mode: Mode,
+    /// Where it stands.
+    pub state: RunState,
+    /// Who has it in hand, or had it last.
+    pub owner: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it last moved.
+    pub moved_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// From which change upstream on it reads (incremental).
+    pub since: Option<Timestamp>,
+    /// The latest time of change upstream that it has met.
+    pub newest: Option<Timestamp>,
+    /// The connector's own place: which page is next. `None` before the first and after the last.
+    pub position: Option<Value>,
+    /// How many items there are in all, where the upstream says so.
+    pub total: Option<u64>,
+    /// What was done.
+    pub counts: RunCounts,
+    /// Whether an item could not even be told from others, so that nobody knows what vanished: then nothing goes.
+    pub keyless: bool,
+    /// The first errors.
+    pub errors: Vec<ItemError>,
+    /// Why it failed or waits.
+    pub message: Option<String>,
+    /// Whether removing more than the limit was confirmed.
+    pub removals_confirmed: bool,
+}
+
+impl Run {
+    /// A run that has done nothing yet.
+    pub fn new(id: Uuid, mode: Mode, owner: &str, since: Option<Timestamp>, now: Timestamp) -> Self {
+        Self {
+            id,
+            mode,
+            state: RunState::Reading,
+            owner: owner.to_owned(),
+            started_at: now,
+            moved_at: now,
+            ended_at: None,
+            since,
+            newest: None,
+            position: None,
+            total: None,
+            counts: RunCounts::default(),
+            keyless: false,
+            errors: Vec::new(),
+            message: None,
+            removals_confirmed: false,
+        }
+    }
+
+    /// Counts an item as refused, and keeps the error if there are few.
+    pub fn refuse(&mut self, error: ItemError) {
+        self.counts.failed += 1;
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(error);
+        }
+    }
+}
+
+/// By what a full run remembers that it has seen an item: XXH3-128 of what the source calls it.
+pub fn key_hash(key: &str) -> [u8; 16] {
+    xxh3_128(key.as_bytes()).to_be_bytes()
+}
