@@ -51,11 +51,15 @@ pub struct Overload {
 const BURST: (Duration, Duration) = (Duration::from_millis(50), LONGEST);
 /// How many may wait at once while there is not too much.
 const LINE: usize = 64;
-/// So many may always wait: a handful of callers who ask for one thing after the other are never refused, however long
-/// their searches take, and what they add to the time of others is little.
+/// So many may always wait: a handful of callers who ask for one thing after the other are never refused while there is not
+/// too much, however long their searches take.
 const SHORT: usize = 6;
-/// How long those wait who always may; a request's own time is shorter or near.
+/// How long those wait then; a request's own time is shorter or near.
 const LONGEST: Duration = Duration::from_secs(10);
+/// How long they wait while there is too much, in times of what work takes when nothing waits: so that whoever is admitted is
+/// hardly later than usual, and yet most of what a handful asks for is admitted, by which it shows that there is no longer
+/// too much.
+const PATIENCE: f64 = 2.0;
 
 /// A place among those who wait.
 struct InLine<'a> {
@@ -150,16 +154,20 @@ impl Overload {
             self.demand().admitted_at_once();
             return at_once;
         }
-        let burst = self.burst();
-        let most = if self.is_lasting(burst) { SHORT } else { LINE };
-        let permit = self.wait(most, burst).await;
+        let baseline = self.window().baseline;
+        let burst = self.burst(baseline);
+        let permit = if self.is_lasting(burst) {
+            let patience = baseline.map_or(LONGEST, |each| each.mul_f64(PATIENCE).min(LONGEST));
+            self.wait(SHORT, [patience; 2]).await
+        } else {
+            self.wait(LINE, [LONGEST, burst]).await
+        };
         self.demand().count(permit.is_some());
         permit
     }
 
     /// How long a full line takes to be done: by what work takes when nothing waits, long while that is not known.
-    fn burst(&self) -> Duration {
-        let baseline = self.window.lock().unwrap_or_else(PoisonError::into_inner).baseline;
+    fn burst(&self, baseline: Option<Duration>) -> Duration {
         let of_line = baseline.map_or(BURST.1, |each| each.mul_f64(2.0 * number(LINE) / number(self.limit().max(1))));
         of_line.clamp(BURST.0, BURST.1)
     }
@@ -172,17 +180,22 @@ impl Overload {
         demand.lasting
     }
 
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn demand(&self) -> MutexGuard<'_, Demand> {
         self.demand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn wait(self: &Arc<Self>, most: usize, burst: Duration) -> Option<Permit> {
+    /// Waits in a line of at most so many: so long who is among the first [`SHORT`] of it, and so long who is not.
+    async fn wait(self: &Arc<Self>, most: usize, [first, others]: [Duration; 2]) -> Option<Permit> {
         let line = InLine::join(self, most)?;
         let always = line.before < SHORT;
         tokio::select! {
             place = Arc::clone(&self.places).acquire_owned() => Some(self.permit(place.ok()?)),
             () = self.too_much.notified(), if !always => None,
-            () = sleep(if always { LONGEST } else { burst }) => None,
+            () = sleep(if always { first } else { others }) => None,
         }
     }
 
@@ -216,22 +229,28 @@ impl Overload {
     }
 
     fn note(&self, latency: Duration, at_work: usize) {
-        let Concurrency::Adaptive { least, most } = self.mode else { return };
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window();
         window.peak = window.peak.max(at_work);
         window.latencies.push(latency);
         let (enough, old, full) = WINDOW;
         let count = window.latencies.len();
         if count >= full || count >= enough && window.began.elapsed() >= old {
-            window.follow(number(least.max(1)), number(most.max(1)));
-            // Not negative, and at most `most`.
-            self.set_limit(window.limit.round() as usize);
+            match self.mode {
+                Concurrency::Fixed(limit) => drop(window.learn(number(limit.max(1)))),
+                Concurrency::Adaptive { least, most } => {
+                    window.follow(number(least.max(1)), number(most.max(1)));
+                    // Not negative, and at most `most`.
+                    self.set_limit(window.limit.round() as usize);
+                }
+            }
+            window.begin_anew();
         }
     }
 }
 
 impl Window {
-    fn follow(&mut self, least: f64, most: f64) {
+    /// Learns what work takes when nothing waits, and gives that and what it took lately.
+    fn learn(&mut self, least: f64) -> (Duration, Duration) {
         self.latencies.sort_unstable();
         let median = self.latencies.get(self.latencies.len() / 2).copied().unwrap_or_default();
         let median = median.max(Duration::from_micros(1));
@@ -239,12 +258,20 @@ impl Window {
         let rise = if quiet { RISE.powf(self.began.elapsed().as_secs_f64()) } else { 1.0 };
         let baseline = self.baseline.map_or(median, |known| known.mul_f64(rise).min(median));
         self.baseline = Some(baseline);
+        (baseline, median)
+    }
+
+    fn follow(&mut self, least: f64, most: f64) {
+        let (baseline, median) = self.learn(least);
         let waits = number(self.peak) * (1.0 - baseline.as_secs_f64() / median.as_secs_f64());
         let step = MAY_WAIT.0 + MAY_WAIT.1 * self.limit - waits;
         // Growing where nobody uses it would make the limit meaningless by the time it is needed.
         let most_step = if number(self.peak) * 2.0 >= self.limit { step } else { 0.0 };
         let step = step.clamp(-self.limit / 4.0, most_step.max(0.0));
         self.limit = (self.limit + step * WEIGHT).clamp(least, most);
+    }
+
+    fn begin_anew(&mut self) {
         self.latencies.clear();
         self.peak = 0;
         self.began = Instant::now();
@@ -413,7 +440,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_a_handful_waits_while_there_is_far_too_much_for_long() {
         let overload = Overload::new(Concurrency::Fixed(1));
-        overload.window.lock().unwrap().baseline = Some(Duration::from_millis(1));
+        overload.window().baseline = Some(Duration::from_millis(1));
         let _at_work = overload.enter().unwrap();
         let mut waiting = tokio::task::JoinSet::new();
         let mut ask = async || {
@@ -425,10 +452,27 @@ mod tests {
             ask().await;
         }
         assert_eq!(overload.waiting.load(Ordering::Relaxed), LINE, "a burst is waited out");
-        tokio::time::advance(overload.burst() + Duration::from_millis(1)).await;
+        tokio::time::advance(overload.burst(Some(Duration::from_millis(1))) + Duration::from_millis(1)).await;
         ask().await;
         tokio::task::yield_now().await;
         assert_eq!(overload.waiting.load(Ordering::Relaxed), SHORT, "it lasts");
+        let began = Instant::now();
+        overload.waiting.store(0, Ordering::Relaxed);
+        assert!(overload.enter_in_turn().await.is_none());
+        assert_eq!(began.elapsed(), Duration::from_millis(2), "and who comes now does not wait for long");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fixed_limit_knows_what_work_takes_and_so_how_long_a_burst_lasts() {
+        let overload = Overload::new(Concurrency::Fixed(4));
+        assert_eq!(overload.burst(overload.window().baseline), LONGEST, "nothing is known yet");
+        for _ in 0..200 {
+            let permits: Vec<_> = (0..4).filter_map(|_| overload.enter()).collect();
+            tokio::time::advance(Duration::from_millis(2)).await;
+            drop(permits);
+        }
+        assert_eq!(overload.window().baseline, Some(Duration::from_millis(2)));
+        assert_eq!((overload.burst(overload.window().baseline), overload.limit()), (Duration::from_millis(64), 4));
     }
 
     /// Requests at these times (ms), each a work of 20 ms for a core, where two cores share what is at work; how many were

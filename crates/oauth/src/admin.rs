@@ -13,7 +13,7 @@ use haat_catalog::{Clock, Timestamp};
 
 pub use draft::{ClientDraft, ClientPatch, FieldError, KeysDraft, Rules};
 
-use crate::audit;
+use crate::audit::{self, By};
 use crate::client::{AuthMethod, Client, ClientSecret, Grant, MAX_SECRETS};
 use crate::keys::{CLOCK_SKEW, KeyRing, KeyTimes, SigningKey};
 use crate::ports::{AuthStore, PutClientError};
@@ -133,7 +133,7 @@ impl Admin {
     ///
     /// # Errors
     /// When the draft makes no sense, its id is taken, or the store fails.
-    pub async fn create(&self, draft: ClientDraft, by: &str) -> Result<Made, AdminError> {
+    pub async fn create(&self, draft: ClientDraft, by: impl Into<By<'_>>) -> Result<Made, AdminError> {
         let now = self.clock.now();
         let mut client = draft.check(&self.rules, now).map_err(AdminError::Invalid)?;
         let secret = match client.auth_method.has_secret() {
@@ -141,7 +141,7 @@ impl Admin {
             false => None,
         };
         self.put(&client).await?;
-        audit::changed("client created", &client.id, by);
+        audit::changed("client created", &client.id, None, by.into());
         Ok(Made { client, secret })
     }
 
@@ -149,12 +149,13 @@ impl Admin {
     ///
     /// # Errors
     /// When there is none, the change makes no sense, somebody else changes it at the same time, or the store fails.
-    pub async fn change(&self, id: &str, patch: ClientPatch, by: &str) -> Result<Client, AdminError> {
+    pub async fn change(&self, id: &str, patch: ClientPatch, by: impl Into<By<'_>>) -> Result<Client, AdminError> {
         let before = self.show(id).await?;
         let now = self.clock.now();
+        let members = patch.members();
         let client = patch.apply(before, &self.rules, now).map_err(AdminError::Invalid)?;
         self.put(&client).await?;
-        audit::changed("client changed", id, by);
+        audit::changed("client changed", id, Some(&members), by.into());
         Ok(client)
     }
 
@@ -164,7 +165,7 @@ impl Admin {
     /// # Errors
     /// When `keep` is more than a year, there is no such client, it has no secrets, somebody else changes it at the same
     /// time, or the store fails.
-    pub async fn rotate(&self, id: &str, keep: Option<Duration>, by: &str) -> Result<Made, AdminError> {
+    pub async fn rotate(&self, id: &str, keep: Option<Duration>, by: impl Into<By<'_>>) -> Result<Made, AdminError> {
         if keep.is_some_and(|keep| keep > LONGEST_KEEP) {
             let detail = "must not be more than a year (31536000); left out, the old secret stays".into();
             return Err(AdminError::Invalid(vec![FieldError { field: "keep_seconds", detail }]));
@@ -185,7 +186,7 @@ impl Admin {
         let secret = self.add_secret(&mut client, now)?;
         client.changed(now);
         self.put(&client).await?;
-        audit::changed("client secret rotated", id, by);
+        audit::changed("client secret rotated", id, None, by.into());
         Ok(Made { client, secret: Some(secret) })
     }
 
@@ -193,11 +194,11 @@ impl Admin {
     ///
     /// # Errors
     /// When there is no such client, or the store fails.
-    pub async fn revoke(&self, id: &str, by: &str) -> Result<(), AdminError> {
+    pub async fn revoke(&self, id: &str, by: impl Into<By<'_>>) -> Result<(), AdminError> {
         if !self.store.remove_client(id).await? {
             return Err(AdminError::NotFound(id.to_owned()));
         }
-        audit::changed("client revoked", id, by);
+        audit::changed("client revoked", id, None, by.into());
         Ok(())
     }
 
@@ -251,7 +252,7 @@ impl Admin {
         let retired = ring.retired(now);
         if !retired.is_empty() {
             self.store.remove_keys(&retired).await?;
-            retired.iter().for_each(|kid| audit::changed("signing key retired", kid, "schedule"));
+            retired.iter().for_each(|kid| audit::changed("signing key retired", kid, None, "schedule".into()));
         }
         let due = ring.is_due(now, self.rules.keys);
         let added = due && self.add_key(&ring, now, "schedule").await?.is_some();
@@ -311,7 +312,7 @@ impl Admin {
         let (_, stored) = SigningKey::generate(&self.vault, now, signs_from, self.rules.keys.longest_token)?;
         let added = self.store.add_key(&stored, ring.newest().map(|key| &*key.kid)).await?;
         if added {
-            audit::changed("signing key made", &stored.kid, by);
+            audit::changed("signing key made", &stored.kid, None, by.into());
         }
         Ok(added.then_some((stored.kid, signs_from)))
     }

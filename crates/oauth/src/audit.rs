@@ -48,7 +48,30 @@ pub fn note(act: Act<'_>, address: IpAddr) {
     }
 }
 
-/// Writes a change to clients or keys into the log: what was done, to what, and by whom (a client, or the command line).
-pub fn changed(what: &'static str, id: &str, by: &str) {
-    tracing::info!(target: "haat::audit", id, by, "{what}");
+/// Who changes clients or keys.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    who: &'a str,
+    address: Option<IpAddr>,
+}
+
+impl<'a> By<'a> {
+    /// A client, over HTTP.
+    pub fn client(id: &'a str, address: IpAddr) -> Self {
+        Self { who: id, address: Some(address) }
+    }
+}
+
+impl<'a> From<&'a str> for By<'a> {
+    /// Something on this machine: the command line, the schedule.
+    fn from(who: &'a str) -> Self {
+        Self { who, address: None }
+    }
+}
+
+/// Writes a change to clients or keys into the log: what was done, to what, to which of its members (where not to all), and
+/// by whom.
+pub fn changed(what: &'static str, id: &str, members: Option<&str>, by: By<'_>) {
+    let address = by.address.map(tracing::field::display);
+    tracing::info!(target: "haat::audit", id, members, by = by.who, address, "{what}");
 }

@@ -234,16 +234,8 @@ impl<B: Backend> RevocationStore for SqlStore<B> {
             .await
     }
 
-    /// A transaction although it is one statement: when a connection breaks under a statement without one, nobody knows
-    /// whether it had its effect, and trying again would take one's own use for another's.
     async fn first_use(&self, hash: [u8; 32], expires_at: Timestamp) -> Result<bool, StoreError> {
-        let expires_at = expires_at.as_millis();
-        self.0
-            .writers()
-            .transact(self.0.limit(), move |conn| {
-                Box::pin(async move { Ok(keep_if(was_free(conn.insert_use(&hash, expires_at).await)?)) })
-            })
-            .await
+        self.1.note(self.0.writers(), self.0.limit(), hash, expires_at.as_millis()).await
     }
 
     async fn prune_expired(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -257,7 +249,7 @@ impl<B: Backend> RevocationStore for SqlStore<B> {
 
 /// Whether there was no row of that key before. One that is there is an answer here: nothing was decided by what was read
 /// before, so trying again would only find it once more.
-fn was_free(inserted: Answer<()>) -> Answer<bool> {
+pub(crate) fn was_free(inserted: Answer<()>) -> Answer<bool> {
     match inserted {
         Ok(()) => Ok(true),
         Err(Fault::Duplicate(_)) => Ok(false),

@@ -39,12 +39,15 @@ where
     DB: sqlx::Database<Connection: Sql>,
 {
     let claim = claim_of(&key, &request)?;
+    // Three transactions, but no more time than one has that waits for its turn first.
+    let deadline = Instant::now() + writers.turn_limit() + limit;
+    let left = || limit.min(deadline.saturating_duration_since(Instant::now()));
     // A look without a lock first: a replay or a twin in flight then never waits for a writer.
-    let seen = find(&readers, limit, claim.clone()).await?;
+    let seen = find(&readers, left(), claim.clone()).await?;
     if let Standing::Settled(judged) = judge(seen.as_ref(), &claim).map_err(StoreError::from)? {
         return judged;
     }
-    match take(&writers, limit, claim.clone()).await {
+    match take(&writers, left(), claim.clone()).await {
         Ok(None) => {}
         Ok(Some(judged)) => return judged,
         Err(error) => {
@@ -56,7 +59,7 @@ where
         }
     }
     writers.claimed().await;
-    let result = carry_out(&writers, limit, request, Some(claim.clone())).await;
+    let result = carry_out(&writers, left(), request, Some(claim.clone())).await;
     match &result {
         Ok(_) => {}
         // The database is in trouble: let the caller know now, and try to give the claim up meanwhile. It cannot

@@ -106,6 +106,11 @@ impl<DB: Database> Lane<DB> {
         limit + self.acquire_timeout * 2
     }
 
+    /// How long work may wait for its turn.
+    pub(crate) fn turn_limit(&self) -> Duration {
+        self.acquire_timeout
+    }
+
     /// Closes all connections once they are free.
     pub(crate) async fn close(&self) {
         // A connection that hangs must not keep the process from ending.

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! store.rs       the ports of the catalogue; picks a lane        auth.rs       those of authorization
-//!   write.rs  batch.rs  changes.rs  idempotency.rs  jobs.rs      what a transaction does, once for both databases
+//!   write.rs  batch.rs  changes.rs  idempotency.rs  jobs.rs  first_uses.rs
+//!                                                                what a transaction does, once for both databases
 //!     sql.rs     what these ask of a database                    statement.rs  SQL texts as data
 //!       sqlite/  mysql/   the same files in both: products, batch, changes, compaction, idempotency, jobs;
 //!                         clients, signing, revocations;
@@ -32,6 +33,7 @@ mod budget;
 mod changes;
 mod diagnosis;
 mod fault;
+mod first_uses;
 mod idempotency;
 mod jobs;
 mod lane;
@@ -100,8 +102,9 @@ pub async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> 
 }
 
 async fn open_hooked(options: &StoreOptions, hooks: lane::Hooks) -> Result<Arc<dyn Store>, StoreError> {
+    let uses = first_uses::FirstUses::default();
     Ok(match options {
-        StoreOptions::Sqlite(options) => Arc::new(store::SqlStore(sqlite::Sqlite::open(options, hooks).await?)),
-        StoreOptions::MySql(options) => Arc::new(store::SqlStore(mysql::MySql::open(options, hooks).await?)),
+        StoreOptions::Sqlite(options) => Arc::new(store::SqlStore(sqlite::Sqlite::open(options, hooks).await?, uses)),
+        StoreOptions::MySql(options) => Arc::new(store::SqlStore(mysql::MySql::open(options, hooks).await?, uses)),
     })
 }

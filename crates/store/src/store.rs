@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::budget::Budget;
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
+use crate::first_uses::FirstUses;
 use crate::lane::{Answer, Lane, Verdict};
 use crate::options::BATCH_FACTOR;
 use crate::sql::{ChangeSql, JobRow, JobSql, KeySql, ProductRow, ProductSql, Sql, signed};
@@ -55,7 +56,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
 pub(crate) type Conn<B> = <<B as Backend>::Db as sqlx::Database>::Connection;
 
 /// The store over a backend.
-pub(crate) struct SqlStore<B>(pub(crate) B);
+pub(crate) struct SqlStore<B>(pub(crate) B, pub(crate) FirstUses);
 
 impl<B: Backend> SqlStore<B> {
     pub(crate) fn batch_limit(&self) -> Duration {

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use haat_catalog::ports::StoreError;
 use haat_catalog::write::{Effect, WriteError, WriteRequest};
-use haat_store::{MySqlOptions, StoreOptions, open};
+use haat_store::{MySqlOptions, SqliteOptions, StoreOptions, open};
 use haat_testkit::conformance::{after_noon, create, draft, key, put};
 use haat_testkit::servers::MariaDb;
 use stage::proxy::Proxy;
-use stage::{Stage, mysql_options};
+use stage::{Stage, mysql_options, sqlite_options};
 use tokio::task::JoinSet;
 
 /// A store with short limits on a server of its own.
@@ -204,4 +204,36 @@ async fn a_server_that_is_not_there_is_unavailable() {
     let Err(error) = open(&StoreOptions::MySql(options)).await else { panic!("connected") };
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     assert!(asked.elapsed() < Duration::from_secs(5));
+}
+
+/// A write with an idempotency key takes three transactions. They share what one may take, so that a slow database costs
+/// such a write no more time than another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_with_a_key_has_one_deadline_for_all_its_transactions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (turn, limit) = (Duration::from_millis(200), Duration::from_millis(300));
+    let options =
+        SqliteOptions { acquire_timeout: turn, query_timeout: limit, ..sqlite_options(folder.path().join("haat.db")) };
+    let stage = Stage::over(StoreOptions::Sqlite(options), None).await;
+    stage.done(create(draft("A", "a"), 1)).await;
+    let request = WriteRequest { idempotency: key("k", 1), ..put(draft("B", "b"), 2) };
+    // It claims its key, and then nothing goes on until its time is up.
+    stage.claimed.close();
+    let (writer, first) = (stage.subject.writer.clone(), request.clone());
+    let first = tokio::spawn(async move { writer.write(first).await });
+    stage.claimed.have_come(1).await;
+    tokio::time::sleep(turn + limit).await;
+    stage.claimed.open();
+    stage.claimed.let_first_go();
+    let late = first.await.unwrap();
+    assert!(matches!(late, Err(WriteError::Store(StoreError::Timeout(_)))), "{late:?}");
+    // Nothing was written, and the claim is given up.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let receipt = loop {
+        match stage.writer.write(request.clone()).await {
+            Ok(receipt) => break receipt,
+            Err(error) => assert!(matches!(error, WriteError::KeyInFlight) && Instant::now() < deadline, "{error}"),
+        }
+    };
+    assert_eq!((receipt.effect, receipt.replayed), (Effect::Created, false));
 }

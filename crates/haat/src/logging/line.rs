@@ -13,6 +13,9 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
+/// The target of lines about who was given what and who changed what, which are told from the others.
+const AUDIT: &str = "haat::audit";
+
 /// Writes lines without colours.
 pub(super) struct Plain;
 
@@ -30,6 +33,9 @@ where
             Level::DEBUG => " DEBUG ",
             Level::TRACE => " TRACE ",
         })?;
+        if event.metadata().target() == AUDIT {
+            out.write_str("audit: ")?;
+        }
         for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             out.write_str(span.name())?;
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
@@ -136,9 +142,12 @@ mod tests {
             tracing_subscriber::fmt().with_ansi(false).event_format(Plain).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
             let _in = tracing::info_span!("request", id = "7").entered();
+            tracing::info!(target: AUDIT, by = "me", members = None::<&str>, "changed");
             tracing::warn!(route = "/v1", status = 200_u64, left = -1, name = "a\nb\u{1b}[31m\"", "answered");
         });
         let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        let (audit, text) = text.split_once('\n').unwrap();
+        assert!(audit.ends_with(" INFO audit: request{id=\"7\"}: changed by=\"me\""), "{audit}");
         let (time, rest) = text.split_once(' ').unwrap();
         assert!(time.ends_with('Z') && time.len() == 27, "{time}");
         let expected =

@@ -1,7 +1,9 @@
 //! What a request must be allowed to do: an extractor type per scope, so that a handler's signature shows what it needs and
 //! the handler cannot be reached without it.
 
+use std::convert::Infallible;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -11,8 +13,9 @@ use http::request::Parts;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::{Presented, missing_scope, no_token};
+use crate::middleware::rate;
 use crate::problem::{Code, Problem};
-use crate::state::SharedApp;
+use crate::state::{Peer, SharedApp};
 
 /// A right that an extractor stands for.
 pub(crate) trait Right {
@@ -77,6 +80,17 @@ impl FromRequestParts<SharedApp> for Reader {
             return presented.token().map(|_| Self);
         }
         Granted::<ProductsRead>::from_request_parts(parts, app).await.map(|_| Self)
+    }
+}
+
+/// The address that a request comes from, behind trusted proxies.
+pub(crate) struct CallerAddress(pub IpAddr);
+
+impl FromRequestParts<SharedApp> for CallerAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Infallible> {
+        Ok(Self(rate::address(app, &parts.headers, parts.extensions.get::<Peer>().copied())))
     }
 }
 

@@ -3,10 +3,13 @@
 
 pub mod schema;
 
+use std::net::IpAddr;
+
 use axum::extract::State;
 use axum::response::Response;
 use haat_catalog::Violation;
 use haat_oauth::admin::{AdminError, FieldError, Made};
+use haat_oauth::audit::By;
 use haat_oauth::client::Client;
 use haat_oauth::resource::Verified;
 use haat_oauth::scope::Scopes;
@@ -14,7 +17,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::access::missing_scope;
 use crate::answer;
-use crate::extract::access::{ClientsManage, Granted};
+use crate::extract::access::{CallerAddress, ClientsManage, Granted};
 use crate::extract::body::JsonBody;
 use crate::extract::parameters::Parameters;
 use crate::extract::path::Segment;
@@ -66,13 +69,14 @@ pub(crate) async fn show(
 pub(crate) async fn create(
     State(app): State<SharedApp>,
     access: Granted<ClientsManage>,
+    CallerAddress(address): CallerAddress,
     parameters: Parameters,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
     let draft = schema::draft(body.value).map_err(invalid)?;
     within(access.caller.scopes, draft.scopes)?;
-    let made = app.services.access.admin.create(draft, &access.caller.client).await.map_err(refused)?;
+    let made = app.services.access.admin.create(draft, by(&access, address)).await.map_err(refused)?;
     let mut response = shown(&app, StatusCode::CREATED, &made).await?;
     if let Ok(location) = HeaderValue::try_from(format!("/v1/clients/{}", made.client.id)) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -92,6 +96,7 @@ pub(crate) async fn create(
 pub(crate) async fn change(
     State(app): State<SharedApp>,
     access: Granted<ClientsManage>,
+    CallerAddress(address): CallerAddress,
     Segment(id): Segment,
     parameters: Parameters,
     body: JsonBody,
@@ -100,7 +105,7 @@ pub(crate) async fn change(
     let patch = schema::patch(body.value).map_err(invalid)?;
     manageable(&app, &access.caller, &id).await?;
     within(access.caller.scopes, patch.scopes.unwrap_or_default())?;
-    let client = app.services.access.admin.change(&id, patch, &access.caller.client).await.map_err(refused)?;
+    let client = app.services.access.admin.change(&id, patch, by(&access, address)).await.map_err(refused)?;
     view(&app, StatusCode::OK, &client, None).await
 }
 
@@ -116,6 +121,7 @@ pub(crate) async fn change(
 pub(crate) async fn rotate(
     State(app): State<SharedApp>,
     access: Granted<ClientsManage>,
+    CallerAddress(address): CallerAddress,
     Segment(id): Segment,
     parameters: Parameters,
     body: JsonBody,
@@ -123,7 +129,7 @@ pub(crate) async fn rotate(
     parameters.expect_none()?;
     let keep = schema::rotation(body.value).map_err(invalid)?;
     manageable(&app, &access.caller, &id).await?;
-    let made = app.services.access.admin.rotate(&id, keep, &access.caller.client).await.map_err(refused)?;
+    let made = app.services.access.admin.rotate(&id, keep, by(&access, address)).await.map_err(refused)?;
     shown(&app, StatusCode::OK, &made).await
 }
 
@@ -137,16 +143,22 @@ pub(crate) async fn rotate(
 pub(crate) async fn revoke(
     State(app): State<SharedApp>,
     access: Granted<ClientsManage>,
+    CallerAddress(address): CallerAddress,
     Segment(id): Segment,
     parameters: Parameters,
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
     manageable(&app, &access.caller, &id).await?;
-    app.services.access.admin.revoke(&id, &access.caller.client).await.map_err(refused)?;
+    app.services.access.admin.revoke(&id, by(&access, address)).await.map_err(refused)?;
     known_here(&app).await;
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
+}
+
+/// Who does it, for the audit log.
+fn by(access: &Granted<ClientsManage>, address: IpAddr) -> By<'_> {
+    By::client(&access.caller.client, address)
 }
 
 /// Refuses scopes that the caller does not have itself.

@@ -99,6 +99,25 @@ pub struct ClientPatch {
     pub enabled: Option<bool>,
 }
 
+impl ClientPatch {
+    /// The names of the members that it changes.
+    pub(super) fn members(&self) -> String {
+        let members = [
+            ("name", self.name.is_some()),
+            ("scopes", self.scopes.is_some()),
+            ("grants", self.grants.is_some()),
+            ("keys", self.keys.is_some()),
+            ("token_lifetime", self.token_lifetime.is_some()),
+            ("audiences", self.audiences.is_some()),
+            ("dpop_bound", self.dpop_bound.is_some()),
+            ("policy", self.policy.is_some()),
+            ("enabled", self.enabled.is_some()),
+        ];
+        let changed: Vec<&str> = members.into_iter().filter_map(|(name, is)| is.then_some(name)).collect();
+        changed.join(" ")
+    }
+}
+
 /// The longest id, name and audience.
 const MAX_CHARS: (usize, usize, usize) = (64, 100, 255);
 /// The most audiences.
@@ -208,6 +227,12 @@ impl Faults {
         if client.audiences.len() > MAX_AUDIENCES || !client.audiences.iter().all(is_resource) {
             let detail = format!("must be at most {MAX_AUDIENCES} absolute URIs without a fragment (RFC 8707)");
             self.add("audiences", detail);
+        }
+        if client.grants.is_empty() && client.audiences.is_empty() {
+            self.add(
+                "audiences",
+                "a client that gets no tokens asks about those for the resources that it is: name one",
+            );
         }
         if let Some(policy) = client.policy.as_ref().filter(|policy| !rules.policies.contains(policy)) {
             let known = rules.policies.join(", ");

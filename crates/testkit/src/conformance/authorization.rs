@@ -421,6 +421,33 @@ pub async fn of_many_uses_at_once_exactly_one_is_the_first(s: &Subject) {
     assert!(!s.auth.first_use(hash(5), after_noon(2)).await.unwrap());
 }
 
+/// What comes while others are being noted is noted together, and each is still told for itself whether it was the first.
+pub async fn uses_that_come_while_others_are_noted_share_a_transaction(s: &Subject) {
+    const TWICE: u64 = 300;
+    s.gate.close();
+    let ask = |n| {
+        let auth = Arc::clone(&s.auth);
+        async move { (n, auth.first_use(hash(n), after_noon(9)).await.unwrap()) }
+    };
+    let mut asked = JoinSet::new();
+    asked.spawn(ask(0));
+    s.gate.someone_waits().await;
+    for n in 1..=TWICE {
+        asked.spawn(ask(n));
+        asked.spawn(ask(n));
+    }
+    // All of them wait behind the first.
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    s.gate.admit(20);
+    let asked = tokio::time::timeout(Duration::from_secs(60), asked.join_all()).await;
+    s.gate.open();
+    let first =
+        asked.expect("twenty commits are enough for all of them").into_iter().filter(|(_, first)| *first).count();
+    assert_eq!(u64::try_from(first).unwrap(), 1 + TWICE);
+}
+
 /// Tokens and things good for one use, however many; what has not ended stays.
 pub async fn what_has_ended_is_forgotten(s: &Subject) {
     let ends = |n: u64, at| Revocation { expires_at: after_noon(at), ..token(n) };

@@ -31,6 +31,11 @@ impl Gate {
         self.admits.send_replace(u64::MAX);
     }
 
+    /// Lets so many go, and no more.
+    pub fn admit(&self, count: u64) {
+        self.admits.send_replace(count);
+    }
+
     /// Lets one through a closed gate, and waits until it is through.
     pub async fn let_one_pass(&self) {
         self.admits.send_modify(|n| *n += 1);

@@ -98,6 +98,7 @@ macro_rules! store_conformance {
                 keys_are_given_in_the_order_in_which_they_sign, a_key_is_added_after_the_newest_alone,
                 of_keys_added_at_the_same_time_exactly_one_is, a_token_is_revoked_once,
                 concurrent_revocations_leave_no_gap, of_many_uses_at_once_exactly_one_is_the_first,
+                uses_that_come_while_others_are_noted_share_a_transaction,
                 what_has_ended_is_forgotten,
             ]
         );
