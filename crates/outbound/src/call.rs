@@ -84,7 +84,7 @@ impl std::fmt::Debug for Answer {
 /// Why there is no answer. Texts are for logs and operators; none holds a body, a path, a query or a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The total time was up.
+    /// The time of an attempt was up, and there was none for another; or all of the time.
     #[error("no answer within {} ms", .0.as_millis())]
     Timeout(Duration),
     /// The breaker is open: nothing was sent.
