@@ -2,5 +2,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod call;
+pub mod tokens;
 
 pub use call::{Answer, Call, CallError, Caller, Repeat};
