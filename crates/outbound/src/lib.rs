@@ -13,6 +13,7 @@
 //! window.rs     counts over the last so many seconds
 //! random.rs     where jitter comes from
 //! telemetry.rs  what is counted of calls
+//! tokens/       access tokens by client credentials, one for all processes
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -26,6 +27,7 @@ mod options;
 mod random;
 mod retry;
 mod telemetry;
+pub mod tokens;
 mod window;
 mod wire;
 
