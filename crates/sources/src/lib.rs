@@ -2,5 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod connector;
+pub mod declared;
+pub mod kinds;
 pub mod ports;
 pub mod run;

@@ -1,0 +1,208 @@
+//! `kind = "rest"`: any JSON API over HTTP, described by settings alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use haat_catalog::{Sku, Timestamp};
+use haat_outbound::{Answer, Call};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::{Connection, Kind};
+use crate::connector::{Connector, ItemPage, Mapped, ReadError};
+use crate::declared::auth::{Auth, AuthSettings};
+use crate::declared::body;
+use crate::declared::convert::MomentFormat;
+use crate::declared::mapping::{FieldsSettings, Mapping};
+use crate::declared::pagination::{Answered, Pagination, PaginationSettings};
+use crate::declared::pointer::Pointer;
+use crate::declared::request::{Base, Target, set_parameter};
+use crate::declared::settings::{Period, SettingError, base_url, read};
+use crate::run::ItemError;
+
+/// This kind.
+pub const KIND: Kind = Kind {
+    name: "rest",
+    connect: |settings| {
+        let (rest, auth) = read::<RestSettings>(settings)?.meaning()?;
+        Ok(Connection {
+            base_url: rest.base.url.clone(),
+            oauth2: auth.into_oauth2(),
+            connector: Arc::new(rest),
+        })
+    },
+};
+
+/// How long before the newest change that is known an incremental run begins, unless the settings say otherwise: what was
+/// under way upstream when the last one read may bear an earlier time.
+const OVERLAP: Period = Period(Duration::from_secs(300));
+
+/// The settings of this kind.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestSettings {
+    base_url: String,
+    #[serde(default)]
+    auth: AuthSettings,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    list: ListSettings,
+    item: Option<ItemSettings>,
+    fields: FieldsSettings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table [sources.list]")]
+struct ListSettings {
+    path: String,
+    #[serde(default)]
+    query: BTreeMap<String, Value>,
+    #[serde(default)]
+    items: String,
+    total: Option<String>,
+    #[serde(default)]
+    pagination: PaginationSettings,
+    since: Option<SinceSettings>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table { parameter = …, format = … }")]
+struct SinceSettings {
+    parameter: String,
+    #[serde(default)]
+    format: MomentFormat,
+    overlap: Option<Period>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table [sources.item]")]
+struct ItemSettings {
+    path: String,
+    #[serde(default)]
+    query: BTreeMap<String, Value>,
+    #[serde(default)]
+    item: String,
+}
+
+/// A source of this kind.
+#[derive(Debug)]
+pub struct Rest {
+    base: Base,
+    /// The address of the first page, without what pagination and `since` add.
+    first: Url,
+    items: Pointer,
+    total: Option<Pointer>,
+    pagination: Pagination,
+    since: Option<Since>,
+    item: Option<(Target, Pointer)>,
+    mapping: Mapping,
+}
+
+#[derive(Debug)]
+struct Since {
+    parameter: String,
+    format: MomentFormat,
+    overlap: Duration,
+}
+
+impl RestSettings {
+    /// The source that is meant, and how it is shown who asks.
+    ///
+    /// # Errors
+    /// The first setting that has no meaning.
+    pub fn meaning(&self) -> Result<(Rest, Auth), SettingError> {
+        let auth = self.auth.meaning("auth")?;
+        let base = Base::new(base_url("base_url", &self.base_url)?, &self.headers, &auth)?;
+        let list = &self.list;
+        let target = Target::parse("list", &list.path, &list.query, &[])?;
+        let first = target.url(&base, &[]).ok_or_else(|| SettingError::new("list.path", "makes no address"))?;
+        let item = self.item.as_ref().map(|item| {
+            let target = Target::parse("item", &item.path, &item.query, &["key", "sku"])?;
+            Ok((target, Pointer::parse("item.item", &item.item)?))
+        });
+        let since = list.since.as_ref().map(|since| self.since(since)).transpose()?;
+        let rest = Rest {
+            items: Pointer::parse("list.items", &list.items)?,
+            total: list.total.as_ref().map(|total| Pointer::parse("list.total", total)).transpose()?,
+            pagination: list.pagination.meaning("list.pagination")?,
+            item: item.transpose()?,
+            mapping: self.fields.meaning()?,
+            base,
+            first,
+            since,
+        };
+        Ok((rest, auth))
+    }
+
+    fn since(&self, since: &SinceSettings) -> Result<Since, SettingError> {
+        if !self.fields.has_updated_at() {
+            let detail = "needs `fields.updated_at`: without it nobody knows since when to ask";
+            return Err(SettingError::new("list.since", detail));
+        }
+        if since.parameter.is_empty() {
+            return Err(SettingError::new("list.since.parameter", "is empty; write what the parameter is called"));
+        }
+        let overlap = since.overlap.unwrap_or(OVERLAP).0;
+        Ok(Since { parameter: since.parameter.clone(), format: since.format, overlap })
+    }
+}
+
+impl Rest {
+    fn url(&self, since: Option<Timestamp>, position: Option<&Value>) -> Url {
+        let mut first = self.first.clone();
+        if let (Some(moment), Some(since)) = (since, &self.since) {
+            set_parameter(&mut first, &since.parameter, &since.format.write(moment.minus(since.overlap)));
+        }
+        self.pagination.url(&self.base, first, position)
+    }
+}
+
+impl Connector for Rest {
+    fn is_incremental(&self) -> bool {
+        self.since.is_some()
+    }
+
+    fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call {
+        self.base.call(self.url(since, position))
+    }
+
+    fn read_page(
+        &self,
+        since: Option<Timestamp>,
+        position: Option<&Value>,
+        answer: &Answer,
+    ) -> Result<ItemPage, ReadError> {
+        let document = body::json(answer)?;
+        let items = body::items(&document, &self.items)?;
+        let asked = self.url(since, position);
+        let page = Answered { asked: &asked, headers: &answer.headers, body: &document, items };
+        let next = self.pagination.next(&self.base, position, &page)?;
+        let total = self.total.as_ref().and_then(|total| total.find(&document)).and_then(Value::as_u64);
+        Ok(ItemPage { items: items.to_vec(), next, total })
+    }
+
+    fn item(&self, key: &str, sku: &Sku) -> Option<Call> {
+        let (target, _) = self.item.as_ref()?;
+        target.url(&self.base, &[("key", key), ("sku", sku.as_str())]).map(|url| self.base.call(url))
+    }
+
+    fn read_item(&self, answer: &Answer) -> Result<Option<Value>, ReadError> {
+        if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::NO_CONTENT) {
+            return Ok(None);
+        }
+        let document = body::json(answer)?;
+        let place = self.item.as_ref().map_or(Pointer::WHOLE, |(_, place)| place.clone());
+        body::single(&document, &place)
+    }
+
+    fn key(&self, item: &Value) -> Option<String> {
+        self.mapping.key(item)
+    }
+
+    fn map(&self, item: &Value) -> Result<Mapped, Vec<ItemError>> {
+        self.mapping.map(item)
+    }
+}

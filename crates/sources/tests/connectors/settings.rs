@@ -1,0 +1,97 @@
+//! A mistake in the settings names its key and what to write instead, and repeats no secret.
+
+use rstest::rstest;
+
+use super::source;
+
+const REST: &str = r#"
+base_url = "https://api.example/"
+auth = { type = "header", name = "X-Api-Key", value = "s3cret" }
+[list]
+path = "products"
+query = { status = "published" }
+pagination = { type = "page", parameter = "page", size_parameter = "per_page", size = 100 }
+[item]
+path = "products/{key}"
+[fields]
+key = "/id"
+sku = "/sku"
+price = { pointer = "/price", unit = "major", currency = "EUR" }
+"#;
+
+const COMMERCETOOLS: &str = r#"
+api_url = "https://api.europe-west1.gcp.commercetools.com"
+auth_url = "https://auth.europe-west1.gcp.commercetools.com"
+project_key = "shop"
+client_id = "id"
+client_secret = "s3cret"
+locales = ["en"]
+currency = "EUR"
+"#;
+
+#[test]
+fn settings_without_mistakes_make_a_source() {
+    let rest = source("rest", REST).unwrap();
+    assert!(rest.oauth2.is_none() && !rest.connector.is_incremental());
+    let commercetools = source("commercetools", COMMERCETOOLS).unwrap();
+    let oauth2 = commercetools.oauth2.unwrap();
+    assert_eq!(oauth2.token_url.as_str(), "https://auth.europe-west1.gcp.commercetools.com/oauth/token");
+    assert_eq!(oauth2.scopes, ["view_published_products:shop"]);
+    assert!(!format!("{oauth2:?}").contains("s3cret"));
+}
+
+#[rstest]
+#[case("path = \"products\"", "pth = \"products\"", "list.pth", "did you mean `path`?")]
+#[case("[fields]", "[felds]", "felds", "did you mean `fields`?")]
+#[case("\"https://api.example/\"", "\"api.example\"", "base_url", "https://")]
+#[case("type = \"page\"", "type = \"pages\"", "list.pagination", "did you mean `page`?")]
+#[case("size = 100", "size = \"100\"", "list.pagination", "must be u64")]
+#[case("size = 100", "size = 0", "list.pagination.size", "at least 1")]
+#[case("size_parameter = \"per_page\", ", "", "list.pagination.size_parameter", "needs a parameter")]
+#[case("parameter = \"page\", ", "", "list.pagination.parameter", "missing")]
+#[case("key = \"/id\"", "", "fields.key", "missing")]
+#[case("key = \"/id\"", "key = 5", "fields.key", "a JSON Pointer in quotes")]
+#[case("key = \"/id\"", "key = \"id\"", "fields.key", "\"/id\"")]
+#[case("key = \"/id\"", "key = { pinter = \"/id\" }", "fields.key.pinter", "did you mean `pointer`?")]
+#[case("sku = \"/sku\"", "sku = \"/sku\"\ncolour = \"/c\"", "fields.colour", "there are")]
+#[case("unit = \"major\"", "unit = \"cents\"", "fields.price.unit", "minor, major")]
+#[case("currency = \"EUR\"", "currency = \"EURO\"", "fields.price.currency", "ISO 4217")]
+#[case("products/{key}", "products/{kye}", "item.path", "{key}")]
+#[case("value = \"s3cret\"", "value = 5", "auth.value", "in quotes")]
+#[case("type = \"header\"", "type = \"basic\"", "auth.name", "header")]
+#[case("[item]", "[list.since]\nparameter = \"since\"\n[item]", "list.since", "fields.updated_at")]
+#[case("[item]", "[list.since]\nparameter = \"since\"\noverlap = \"5 minutes\"\n[item]", "list.since.overlap", "such as \"5m\"")]
+fn a_mistake_is_named(#[case] right: &str, #[case] wrong: &str, #[case] key: &str, #[case] remedy: &str) {
+    assert!(REST.contains(right), "{right}");
+    let error = source("rest", &REST.replacen(right, wrong, 1)).map(drop).unwrap_err();
+    assert!(error.key == key && error.detail.contains(remedy), "{error}");
+    assert!(!error.to_string().contains("s3cret"));
+}
+
+#[rstest]
+#[case("locales = [\"en\"]", "locales = []", "locales")]
+#[case("locales = [\"en\"]", "", "locales")]
+#[case("currency = \"EUR\"", "currency = \"euro\"", "currency")]
+#[case("project_key = \"shop\"", "project_key = \"a/b\"", "project_key")]
+#[case("project_key = \"shop\"", "project_key = \"shop\"\npage_size = 501", "page_size")]
+#[case("client_secret = \"s3cret\"", "client_secret = \"\"", "client_secret")]
+#[case("https://auth.europe", "ftp://auth.europe", "auth_url")]
+fn a_mistake_in_commercetools_is_named(#[case] right: &str, #[case] wrong: &str, #[case] key: &str) {
+    let error = source("commercetools", &COMMERCETOOLS.replacen(right, wrong, 1)).map(drop).unwrap_err();
+    assert_eq!(error.key, key, "{error}");
+}
+
+#[test]
+fn a_kind_that_does_not_exist_is_named_with_the_one_that_was_meant() {
+    assert!(source("rset", "").map(drop).unwrap_err().detail.contains("did you mean \"rest\"?"));
+    assert!(source("shopify", "").map(drop).unwrap_err().detail.contains("commercetools, rest"));
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    let header = "auth = { type = \"header\", name = \"X-Api-Key\", value = \"s3cret\" }";
+    for wrong in ["auth = \"s3cret\"", "auth = { type = \"s3cret\" }", "auth = [\"s3cret\"]", "base_url2 = \"s3cret\""] {
+        let error = source("rest", &REST.replacen(header, wrong, 1)).map(drop).unwrap_err();
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+}
