@@ -263,7 +263,7 @@ fn keep_if(changed: bool) -> Verdict<bool> {
 }
 
 /// A text too long for its column is refused by one database and kept by the other.
-fn fits(what: &str, text: &str) -> Answer<()> {
+pub(crate) fn fits(what: &str, text: &str) -> Answer<()> {
     if text.len() <= MAX_BYTES {
         Ok(())
     } else {

@@ -22,11 +22,20 @@ impl Budget {
 
     /// How many documents to ask for next, judged by those before: at least one.
     pub(crate) fn documents(&self) -> usize {
+        self.documents_in(self.left)
+    }
+
+    /// How many may be in memory at once, where those before are gone when the next come: at least one.
+    pub(crate) fn at_once(&self) -> usize {
+        self.documents_in(PAGE_BYTES)
+    }
+
+    fn documents_in(&self, bytes: usize) -> usize {
         if self.documents == 0 {
             return FIRST;
         }
         let average = (self.bytes / self.documents).max(1);
-        (self.left / average).clamp(1, MOST)
+        (bytes / average).clamp(1, MOST)
     }
 
     /// Counts documents that were fetched.
@@ -56,5 +65,6 @@ mod tests {
         assert_eq!(large.documents(), 5);
         large.spend(5, 4 << 20);
         assert!(large.is_spent());
+        assert_eq!((large.documents(), large.at_once()), (1, 21));
     }
 }

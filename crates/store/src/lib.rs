@@ -1,15 +1,17 @@
-//! The truth in SQL: products, the change log, idempotency keys and import jobs; clients, signing keys and revocations; on
-//! SQLite and on MySQL.
+//! The truth in SQL: products, the change log, idempotency keys and import jobs; clients, signing keys and revocations;
+//! sources, their runs and whose products are whose; on SQLite and on MySQL.
 //!
-//! [`open`] gives an [`Arc`] of [`Store`], which is all the store ports of `haat-catalog` and `haat-oauth` together.
+//! [`open`] gives an [`Arc`] of [`Store`], which is all the store ports of `haat-catalog`, `haat-oauth` and `haat-sources`
+//! together.
 //!
 //! ```text
 //! store.rs       the ports of the catalogue; picks a lane        auth.rs       those of authorization
 //!   write.rs  batch.rs  changes.rs  idempotency.rs  jobs.rs  first_uses.rs
 //!                                                                what a transaction does, once for both databases
-//!     sql.rs     what these ask of a database                    statement.rs  SQL texts as data
+//! sources/       the port of sources: leases, pages, removals    plan.rs        what batches and pages write
+//!     sql.rs     what these ask of a database (sources/sql.rs)   statement.rs   SQL texts as data
 //!       sqlite/  mysql/   the same files in both: products, batch, changes, compaction, idempotency, jobs;
-//!                         clients, signing, revocations;
+//!                         clients, signing, revocations; sources, items;
 //!                         statements.rs holds every SQL text, refusal.rs reads error codes, mod.rs connects
 //!   lane.rs      tasks, deadlines, retries: why a hung-up client or a deadlock does no harm
 //! ```
@@ -19,7 +21,9 @@
 //!   transaction but for the log row and a key's receipt, so numbers are in order of commit (docs/adr/0002-change-log-sequence.md).
 //! - **Nor have revocations**, and by the same means: the counters of clients, signing keys and revocations are held until
 //!   the commit of the change that they count.
-//! - **One transaction per call.** A batch, its change-log rows and the import job's progress are written together.
+//! - **One transaction per call.** A batch, its change-log rows and the import job's progress are written together; so are a
+//!   page of a source, whose products they are, and how the run stands.
+//! - **A product belongs to one source, a source is written for by one holder of its lease**, the newest.
 //! - **Acknowledged is durable.** SQLite runs with `synchronous=FULL`: a commit is on disk before it is answered,
 //!   imports included (a batch costs one sync). On MySQL it is the server's setting
 //!   (`innodb_flush_log_at_trx_commit`, 1 by default).
@@ -39,6 +43,8 @@ mod jobs;
 mod lane;
 mod mysql;
 mod options;
+mod plan;
+mod sources;
 mod sql;
 mod sqlite;
 mod statement;
@@ -52,13 +58,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use haat_catalog::ports::{ChangeLog, Health, ImportJobs, ProductReader, ProductWriter, StoreError};
 use haat_oauth::ports::AuthStore;
+use haat_sources::ports::SourceStore;
 
 pub use diagnosis::{Concern, Diagnosis};
 pub use options::{BATCH_FACTOR, MySqlOptions, MySqlTls, SqliteOptions, StoreOptions};
 
-/// All the store ports of the catalogue and of authorization, over one database.
+/// All the store ports of the catalogue, of authorization and of sources, over one database.
 #[async_trait]
-pub trait Store: ProductReader + ProductWriter + ChangeLog + ImportJobs + AuthStore + Health + Send + Sync {
+pub trait Store:
+    ProductReader + ProductWriter + ChangeLog + ImportJobs + AuthStore + SourceStore + Health + Send + Sync
+{
     /// `sqlite` or `mysql`.
     fn backend(&self) -> &'static str;
 

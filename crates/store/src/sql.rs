@@ -1,7 +1,8 @@
 //! What the shared flows ask of a database: one small trait for each kind of table, implemented on the connection
 //! types of SQLite and of MySQL (the files of the same names in [`crate::sqlite`] and [`crate::mysql`]).
 //!
-//! These traits are statements, not promises: transactions, decisions and retries are the flows' business.
+//! These traits are statements, not promises: transactions, decisions and retries are the flows' business. Those of
+//! sources are in [`crate::sources::sql`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,14 @@ use uuid::Uuid;
 
 use crate::fault::Fault;
 use crate::lane::Answer;
+use crate::sources::sql::SourcesSql;
 
 /// Everything that a flow may ask of a connection.
-pub(crate) trait Sql: ProductSql + BatchSql + ChangeSql + CompactionSql + KeySql + JobSql + AuthSql {}
-impl<C: ProductSql + BatchSql + ChangeSql + CompactionSql + KeySql + JobSql + AuthSql> Sql for C {}
+pub(crate) trait Sql:
+    ProductSql + BatchSql + ChangeSql + CompactionSql + KeySql + JobSql + AuthSql + SourcesSql
+{
+}
+impl<C: ProductSql + BatchSql + ChangeSql + CompactionSql + KeySql + JobSql + AuthSql + SourcesSql> Sql for C {}
 
 /// Everything that authorization may ask of a connection.
 pub(crate) trait AuthSql: ClientSql + SigningSql + RevocationSql {}
@@ -51,6 +56,8 @@ pub(crate) trait BatchSql: Send {
     fn insert(&mut self, rows: &[NewRow]) -> impl Future<Output = Answer<()>> + Send;
     /// Replaces existing products, found by id.
     fn replace(&mut self, rows: &[NewRow]) -> impl Future<Output = Answer<()>> + Send;
+    /// Removes products.
+    fn remove_products(&mut self, ids: &[ProductId]) -> impl Future<Output = Answer<()>> + Send;
 }
 
 /// The change log.

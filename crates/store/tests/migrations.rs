@@ -4,6 +4,7 @@
 mod stage;
 
 use haat_oauth::ports::Revocation;
+use haat_sources::ports::BreakerOrder;
 use haat_store::{StoreOptions, open};
 use haat_testkit::conformance::{after_noon, create, draft};
 use haat_testkit::servers::MariaDb;
@@ -12,7 +13,7 @@ use sqlx::{Connection, Executor, SqliteConnection, query_scalar};
 use stage::{Stage, mysql_options, sqlite_options};
 use tokio::task::JoinSet;
 
-const ALL: [&str; 2] = ["0001_catalogue", "0002_authorization"];
+const ALL: [&str; 3] = ["0001_catalogue", "0002_authorization", "0003_sources"];
 
 async fn replicas_may_start_together(options: StoreOptions) {
     let store = open(&options).await.unwrap();
@@ -73,12 +74,14 @@ async fn a_migration_that_ended_half_way_is_repeated() {
     // As the server leaves it when it ends between the first table and the last.
     database.execute(
         "UPDATE _sqlx_migrations SET success = FALSE; DROP TABLE import_jobs; DROP TABLE idempotency_keys;
-         DROP TABLE used_once; DROP TABLE signing_keys; DELETE FROM auth_revisions",
+         DROP TABLE used_once; DROP TABLE signing_keys; DELETE FROM auth_revisions;
+         DROP TABLE source_seen; DROP TABLE source_breakers",
     );
     assert_eq!(store.pending_migrations().await.unwrap(), ALL);
     assert_eq!(store.migrate().await.unwrap(), ALL);
     assert!(store.keys().await.unwrap().is_empty());
     store.revoke(a_revocation()).await.unwrap();
+    assert!(store.breaker_reports(after_noon(0)).await.unwrap().is_empty());
     assert!(store.unfinished_jobs("anybody").await.unwrap().is_empty());
     assert_eq!(store.count().await.unwrap(), 1, "what was there has stayed");
 }
@@ -88,9 +91,8 @@ fn a_revocation() -> Revocation {
 }
 
 /// What takes a database back to a migration, as the version that had no later one left it.
-const BACK_TO_0001: &str = "DROP TABLE auth_revisions; DROP TABLE clients; DROP TABLE secret_uses; \
-    DROP TABLE signing_keys; DROP TABLE revoked_tokens; DROP TABLE used_once; \
-    DELETE FROM _sqlx_migrations WHERE version = 2";
+const BACK_TO_0002: &str = "DROP TABLE sources; DROP TABLE source_items; DROP TABLE source_seen; \
+    DROP TABLE source_breakers; DELETE FROM _sqlx_migrations WHERE version = 3";
 
 /// While the version before still runs on it: nothing that it knows changes under it.
 async fn a_database_of_the_version_before_is_migrated(stage: Stage, before: Vec<String>, now: Vec<String>) {
@@ -99,8 +101,9 @@ async fn a_database_of_the_version_before_is_migrated(stage: Stage, before: Vec<
     assert_eq!(stage.product("A").await.unwrap().name, "a");
     assert_eq!(stage.changes().await.len(), 1);
     store.write(create(draft("B", "b"), 2)).await.unwrap();
-    store.revoke(a_revocation()).await.unwrap();
     assert_eq!(store.revoked_since(0).await.unwrap(), [a_revocation()]);
+    store.order_breaker("s", BreakerOrder::ForceOpen).await.unwrap();
+    assert_eq!(store.sources().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -108,13 +111,19 @@ async fn a_database_of_the_version_before_is_migrated_on_mysql() {
     let stage = stage::mysql().await;
     let database = stage.database.as_ref().unwrap();
     let tables = || {
-        let known = ["products", "change_log", "change_seq", "change_log_state", "change_followers", "import_jobs"];
-        known.map(|table| database.execute(&format!("SHOW CREATE TABLE {table}"))).to_vec()
+        let catalogue = ["products", "change_log", "change_seq", "change_log_state", "change_followers", "import_jobs"];
+        let authorization = ["clients", "secret_uses", "signing_keys", "revoked_tokens", "used_once", "auth_revisions"];
+        catalogue
+            .into_iter()
+            .chain(authorization)
+            .map(|table| database.execute(&format!("SHOW CREATE TABLE {table}")))
+            .collect()
     };
     stage.store.write(create(draft("A", "a"), 1)).await.unwrap();
-    database.execute(BACK_TO_0001);
+    stage.store.revoke(a_revocation()).await.unwrap();
+    database.execute(BACK_TO_0002);
     let before = tables();
-    assert_eq!(stage.store.migrate().await.unwrap(), ALL[1..]);
+    assert_eq!(stage.store.migrate().await.unwrap(), ALL[2..]);
     let now = tables();
     a_database_of_the_version_before_is_migrated(stage, before, now).await;
 }
@@ -127,10 +136,11 @@ async fn a_database_of_the_version_before_is_migrated_on_sqlite() {
     let schema =
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND rowid IN (SELECT n FROM known) ORDER BY rowid";
     stage.store.write(create(draft("A", "a"), 1)).await.unwrap();
-    conn.execute(BACK_TO_0001).await.unwrap();
+    stage.store.revoke(a_revocation()).await.unwrap();
+    conn.execute(BACK_TO_0002).await.unwrap();
     conn.execute("CREATE TEMP TABLE known AS SELECT rowid AS n FROM sqlite_master").await.unwrap();
     let before = query_scalar(schema).fetch_all(&mut conn).await.unwrap();
-    assert_eq!(stage.store.migrate().await.unwrap(), ALL[1..]);
+    assert_eq!(stage.store.migrate().await.unwrap(), ALL[2..]);
     let now = query_scalar(schema).fetch_all(&mut conn).await.unwrap();
     a_database_of_the_version_before_is_migrated(stage, before, now).await;
 }

@@ -12,7 +12,7 @@ use stage::past_the_store;
 
 const ROWS: u64 = 100_000;
 /// The tables whose plans count.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 14] = [
     "products",
     "change_log",
     "change_followers",
@@ -23,16 +23,22 @@ const TABLES: [&str; 10] = [
     "signing_keys",
     "revoked_tokens",
     "used_once",
+    "sources",
+    "source_items",
+    "source_seen",
+    "source_breakers",
 ];
 /// The others, by their names or what statements call them, have one row each.
 const ONE_ROW: [&str; 5] = ["change_seq", "change_log_state", "counter", "state", "auth_revisions"];
-/// These read a table from end to end because they want all of it, what every replica keeps in memory; or its first row,
-/// whichever that is.
-const WHOLE: [&str; 4] = ["CLIENTS", "HAS_CLIENTS", "SECRET_USES", "SIGNING_KEYS"];
+/// These read a table from end to end because they want all of it, what every replica keeps in memory or what is few (the
+/// sources of a configuration); or its first row, whichever that is.
+const WHOLE: [&str; 5] = ["CLIENTS", "HAS_CLIENTS", "SECRET_USES", "SIGNING_KEYS", "SOURCES"];
 
 /// 100,000 rows in each table, made by the database itself out of a sequence of numbers `n`.
 fn fill(n: &str, hex: fn(&str) -> String, text: fn(&str) -> String) -> Vec<String> {
     let id = hex(n);
+    // Some of the sources that samples name, each with a good part of the rows.
+    let source = text(&format!("(500 + {n} % 74)"));
     vec![
         format!("INSERT INTO products SELECT {id}, {}, 1, {id}, {n}, {n}, '{{}}' FROM numbers", text(n)),
         format!("INSERT INTO change_log SELECT {n}, {id}, 1 + ({n} % 50 = 0) * 2, {}, 1, {n} FROM numbers", text(n)),
@@ -48,6 +54,10 @@ fn fill(n: &str, hex: fn(&str) -> String, text: fn(&str) -> String) -> Vec<Strin
         format!("INSERT INTO signing_keys SELECT {}, {id}, {n}, {n}, {n} FROM numbers", text(n)),
         format!("INSERT INTO revoked_tokens SELECT {id}, {n}, {n} FROM numbers"),
         format!("INSERT INTO used_once SELECT {id}, {n} FROM numbers"),
+        format!("INSERT INTO sources SELECT {}, {n}, {n}, {n}, 0, {n}, NULL, NULL, NULL FROM numbers", text(n)),
+        format!("INSERT INTO source_items SELECT {0}, {source}, {0}, {n} FROM numbers", text(n)),
+        format!("INSERT INTO source_seen SELECT {source}, {}, {n}, {id} FROM numbers", hex(&format!("({n} % 700)"))),
+        format!("INSERT INTO source_breakers SELECT {0}, {0}, {n}, '{{}}' FROM numbers", text(n)),
         "UPDATE change_seq SET value = 100000, products = 100000".to_owned(),
     ]
 }
@@ -73,8 +83,9 @@ fn with_samples(statement: &Statement) -> String {
             Sample::Limit => "100".to_owned(),
         });
     }
-    // A follower is heard of recently, keys and jobs are pruned when old.
-    if statement.name == "SLOWEST_FOLLOWER" { sql.replace("300", "99700") } else { sql }
+    // A follower is heard of recently, and so is a breaker; keys and jobs are pruned when old.
+    let is_recent = ["SLOWEST_FOLLOWER", "BREAKER_REPORTS"].contains(&statement.name);
+    if is_recent { sql.replace("300", "99700") } else { sql }
 }
 
 fn inserts_values(statement: &Statement) -> bool {
@@ -162,7 +173,7 @@ async fn every_statement_on_sqlite_uses_an_index() {
 /// in `mod.rs`, what `haat doctor` asks the server about itself in `diagnosis.rs`; they run once and read no table.)
 #[test]
 fn statements_are_declared_in_one_place() {
-    for folder in ["src/sqlite", "src/mysql", "src"] {
+    for folder in ["src/sqlite", "src/mysql", "src/sources", "src"] {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         for file in std::fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use haat_catalog::ports::StoreError;
 use haat_catalog::write::{BatchOutcome, WriteError};
+use haat_sources::ports::ItemOutcome;
+use haat_sources::run::RunCounts;
 use haat_store::{MySqlOptions, SqliteOptions, StoreOptions, open};
+use haat_testkit::conformance::upstream::{begin, item};
 use haat_testkit::conformance::{batch, create, draft, patch};
 use haat_testkit::servers::MariaDb;
 use serde_json::json;
@@ -45,28 +48,51 @@ async fn own_server() -> (MariaDb, Stage) {
     (server, Stage { database: Some(database), ..stage })
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_that_loses_a_deadlock_is_run_again() {
-    let (_server, stage) = own_server().await;
-    stage.batch(batch(vec![draft("A", "0"), draft("B", "0")], 1)).await;
-    let mut rival = rival(&stage).await;
-    // The rival weighs more (it has written more rows), so that the server picks the batch to refuse.
+/// Writes the products A and B of the store by `write`, which locks A first, so that it loses a deadlock against a rival, once.
+async fn with_a_deadlock<T: Send + 'static>(stage: &Stage, write: impl Future<Output = T> + Send + 'static) -> T {
+    let mut rival = rival(stage).await;
+    // The rival weighs more (it has written more rows), so that the server picks the other to refuse.
     run(&mut rival, "CREATE TABLE ballast (n INT PRIMARY KEY)").await;
     run(&mut rival, "BEGIN").await;
     run(&mut rival, "INSERT INTO ballast SELECT seq FROM seq_1_to_20000").await;
     run(&mut rival, "SELECT * FROM products WHERE sku = 'B' FOR UPDATE").await;
-    let writer = stage.subject.writer.clone();
-    let store =
-        tokio::spawn(async move { writer.write_batch(batch(vec![draft("A", "1"), draft("B", "1")], 10)).await });
+    let store = tokio::spawn(write);
     until_someone_waits(&mut rival).await;
-    // The batch holds A and waits for B: this closes the circle.
+    // The other holds A and waits for B: this closes the circle.
     run(&mut rival, "SELECT * FROM products WHERE sku = 'A' FOR UPDATE").await;
     run(&mut rival, "COMMIT").await;
     let deadlocks = stage.database.as_ref().unwrap().execute("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'");
     assert_eq!(deadlocks.trim(), "Innodb_deadlocks\t1", "the deadlock happened");
-    assert_eq!(store.await.unwrap().unwrap(), [BatchOutcome::Updated, BatchOutcome::Updated]);
+    store.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_loses_a_deadlock_is_run_again() {
+    let (_server, stage) = own_server().await;
+    stage.batch(batch(vec![draft("A", "0"), draft("B", "0")], 1)).await;
+    let writer = stage.subject.writer.clone();
+    let write = async move { writer.write_batch(batch(vec![draft("A", "1"), draft("B", "1")], 10)).await };
+    let outcomes = with_a_deadlock(&stage, write).await.unwrap();
+    assert_eq!(outcomes, [BatchOutcome::Updated, BatchOutcome::Updated]);
     assert_eq!(stage.product("B").await.unwrap().name, "1");
     assert_eq!(stage.changes().await.len(), 4, "and was logged once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_a_source_that_loses_a_deadlock_is_run_again_and_counted_once() {
+    let (_server, stage) = own_server().await;
+    stage.batch(batch(vec![draft("A", "0"), draft("B", "0")], 1)).await;
+    let mut holder = stage.hold(begin("s", 1)).await;
+    let write = async move {
+        let outcomes = holder.page(vec![item("b", "B", "1"), item("c", "C", "1"), item("a", "A", "1")]).await;
+        (outcomes, holder.run)
+    };
+    let (outcomes, run) = with_a_deadlock(&stage, write).await;
+    assert_eq!(outcomes, [ItemOutcome::Updated, ItemOutcome::Created, ItemOutcome::Updated]);
+    let counts = RunCounts { read: 3, created: 1, updated: 2, pages: 1, ..RunCounts::default() };
+    assert_eq!((run.counts, stage.source("s").await.run), (counts, Some(run.clone())));
+    assert_eq!((stage.items_of("s").await.len(), stage.changes().await.len()), (3, 5));
+    assert_eq!(stage.sources.seen("s", run.id).await.unwrap().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -55,6 +55,17 @@ impl BatchSql for SqliteConnection {
     async fn replace(&mut self, rows: &[NewRow]) -> Answer<()> {
         write(self, &st::REPLACE_PRODUCTS, rows).await
     }
+
+    async fn remove_products(&mut self, ids: &[ProductId]) -> Answer<()> {
+        for run in padded(ids) {
+            let mut query = query(st::DELETE_PRODUCTS.text(run.len()));
+            for id in &run {
+                query = query.bind(id.as_bytes().as_slice());
+            }
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
 }
 
 async fn write(conn: &mut SqliteConnection, shaped: &'static Shaped, rows: &[NewRow]) -> Answer<()> {

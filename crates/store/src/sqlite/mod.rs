@@ -9,11 +9,13 @@ mod clients;
 mod compaction;
 mod diagnosis;
 mod idempotency;
+mod items;
 mod jobs;
 mod products;
 pub(crate) mod refusal;
 mod revocations;
 mod signing;
+mod sources;
 pub(crate) mod statements;
 
 use std::time::Duration;

@@ -162,6 +162,50 @@ statements! {
     PRUNE_USES [Millis, Limit]
         "DELETE FROM used_once
          WHERE hash IN (SELECT hash FROM used_once WHERE expires_at < ? ORDER BY expires_at LIMIT ?)";
+
+    SOURCES []
+        "SELECT name, items, breaker_order, watermark, run, last_full, last_done FROM sources ORDER BY name";
+    SOURCE [Text]
+        "SELECT name, items, breaker_order, watermark, run, last_full, last_done FROM sources WHERE name = ?";
+    LOCK_SOURCE [Text]
+        "SELECT fence, lease_until, watermark, run FROM sources WHERE name = ?";
+    INSERT_SOURCE [Text]
+        "INSERT INTO sources (name, fence, lease_until, items, breaker_order) VALUES (?, 0, 0, 0, 0)";
+    BEGIN_RUN [Number, Millis, Text, Text]
+        "UPDATE sources SET fence = ?, lease_until = ?, run = ? WHERE name = ?";
+    /// Only after `LOCK_SOURCE`, in the same transaction; `END_RUN` likewise.
+    MOVE_RUN [Millis, Number, Text, Text]
+        "UPDATE sources SET lease_until = ?, items = items + ?, run = ? WHERE name = ?";
+    END_RUN [Text, Text, Text, Millis, Text]
+        "UPDATE sources SET lease_until = 0, run = ?, last_full = COALESCE(?, last_full),
+                last_done = COALESCE(?, last_done), watermark = ?
+         WHERE name = ?";
+    ORDER_BREAKER [Text, Number]
+        "INSERT INTO sources (name, fence, lease_until, items, breaker_order) VALUES (?, 0, 0, 0, ?)
+         ON CONFLICT (name) DO UPDATE SET breaker_order = excluded.breaker_order";
+    REPORT_BREAKER [Text, Text, Millis, Text]
+        "INSERT INTO source_breakers (source, replica, seen_at, report) VALUES (?, ?, ?, ?)
+         ON CONFLICT (source, replica) DO UPDATE SET seen_at = excluded.seen_at, report = excluded.report";
+    BREAKER_REPORTS [Millis]
+        "SELECT source, replica, report FROM source_breakers WHERE seen_at >= ? ORDER BY source, replica";
+    OLDEST_REPORT []
+        "SELECT MIN(seen_at) FROM source_breakers";
+    FORGET_REPORTS [Millis]
+        "DELETE FROM source_breakers WHERE seen_at < ?";
+
+    /// The key is bound as bytes, for one that is no text must be passed by as well; bytes sort behind all text.
+    ITEMS_AFTER [Text, Text, Limit]
+        "SELECT sku, source, item_key, item_order FROM source_items
+         WHERE source = ? AND item_key > CAST(? AS TEXT) ORDER BY item_key LIMIT ?";
+    SEEN_HASHES [Text, Id]
+        "SELECT hashes FROM source_seen WHERE source = ? AND run = ? ORDER BY page";
+    LAST_SEEN_PAGE [Text, Id]
+        "SELECT MAX(page) FROM source_seen WHERE source = ? AND run = ?";
+    INSERT_SEEN [Text, Id, Number, Hash]
+        "INSERT INTO source_seen (source, run, page, hashes) VALUES (?, ?, ?, ?)";
+    FORGET_SEEN [Text, Id, Limit]
+        "DELETE FROM source_seen
+         WHERE rowid IN (SELECT rowid FROM source_seen WHERE source = ? AND run <> ? LIMIT ?)";
 }
 
 /// What a batch needs to know of products that are there.
@@ -249,10 +293,55 @@ pub(crate) static FORGET_SECRET_USES: Shaped =
 pub(crate) static DELETE_SIGNING_KEYS: Shaped =
     Shaped::new("DELETE_SIGNING_KEYS", ("DELETE FROM signing_keys WHERE kid IN (", "?", ")"), &[Sample::Text]);
 
+/// Removes products.
+pub(crate) static DELETE_PRODUCTS: Shaped =
+    Shaped::new("DELETE_PRODUCTS", ("DELETE FROM products WHERE id IN (", "?", ")"), &[Sample::Id]);
+
+/// To which sources products belong. Never locked: those of one source change only under the lock of its row, and who takes
+/// a product that another source takes meanwhile is told by the primary key.
+pub(crate) static ITEMS_OF_SKUS: Shaped = Shaped::new(
+    "ITEMS_OF_SKUS",
+    ("SELECT sku, source, item_key, item_order FROM source_items WHERE sku IN (", "?", ")"),
+    &[Sample::Sku],
+);
+
+/// Which products a source calls by some keys.
+pub(crate) static ITEMS_OF_KEYS: Shaped = Shaped::new(
+    "ITEMS_OF_KEYS",
+    ("SELECT sku, source, item_key, item_order FROM source_items WHERE source = ? AND item_key IN (", "?", ")"),
+    &[Sample::Text],
+);
+
+const ITEM_SAMPLES: &[Sample] = &[Sample::Sku, Sample::Text, Sample::Text, Sample::Number];
+
+/// Products that belonged to no source.
+pub(crate) static INSERT_ITEMS: Shaped = Shaped::new(
+    "INSERT_ITEMS",
+    ("INSERT INTO source_items (sku, source, item_key, item_order) VALUES ", "(?, ?, ?, ?)", ""),
+    ITEM_SAMPLES,
+);
+
+/// What a source calls products of its own, and how new what it said of them is.
+pub(crate) static REPLACE_ITEMS: Shaped = Shaped::new(
+    "REPLACE_ITEMS",
+    (
+        "INSERT INTO source_items (sku, source, item_key, item_order) VALUES ",
+        "(?, ?, ?, ?)",
+        " ON CONFLICT (sku) DO UPDATE SET item_key = excluded.item_key, item_order = excluded.item_order",
+    ),
+    ITEM_SAMPLES,
+);
+
+/// Products that belong to no source any more.
+pub(crate) static DELETE_ITEMS: Shaped =
+    Shaped::new("DELETE_ITEMS", ("DELETE FROM source_items WHERE sku IN (", "?", ")"), &[Sample::Sku]);
+
 /// All statements.
 pub(crate) fn all() -> Vec<Statement> {
     let reading = [&KNOWN, &LOCK_KNOWN, &DOCUMENTS, &TAKEN_IDS, &LAST_VERSIONS];
     let shaped = reading.into_iter().chain([&INSERT_PRODUCTS, &REPLACE_PRODUCTS, &APPEND, &FORGET]);
     let shaped = shaped.chain([&NOTE_SECRET_USES, &FORGET_SECRET_USES, &DELETE_SIGNING_KEYS]);
+    let of_sources = [&DELETE_PRODUCTS, &ITEMS_OF_SKUS, &ITEMS_OF_KEYS, &INSERT_ITEMS, &REPLACE_ITEMS, &DELETE_ITEMS];
+    let shaped = shaped.chain(of_sources);
     FIXED.iter().copied().chain(shaped.flat_map(|shaped| shaped.statements())).collect()
 }

@@ -75,6 +75,7 @@ impl Stage {
             log: store.clone(),
             jobs: store.clone(),
             auth: store.clone(),
+            sources: store.clone(),
             gate,
             claimed,
         };

@@ -17,7 +17,11 @@ mod gates;
 pub mod jobs;
 pub mod keys;
 pub mod log;
+pub mod pages;
 pub mod reading;
+pub mod removals;
+pub mod runs;
+pub mod upstream;
 pub mod writing;
 
 use std::sync::Arc;
@@ -29,6 +33,7 @@ use haat_catalog::write::{
 };
 use haat_catalog::{Change, ChangePage, Draft, Product, ProductId, Seq, Sku, Timestamp};
 use haat_oauth::ports::AuthStore;
+use haat_sources::ports::SourceStore;
 use serde_json::{Value, json};
 
 pub use gates::{Gate, Queue};
@@ -101,6 +106,29 @@ macro_rules! store_conformance {
                 uses_that_come_while_others_are_noted_share_a_transaction,
                 what_has_ended_is_forgotten,
             ]
+            runs [
+                a_source_that_never_ran_is_not_there, a_run_is_kept_as_it_was_saved, a_source_has_one_run_at_a_time,
+                a_run_whose_holder_is_gone_goes_on_from_where_it_stood, of_two_holders_only_the_newer_writes,
+                a_run_that_has_ended_is_written_no_more,
+                a_run_that_waits_for_a_confirmation_goes_on_with_one_alone, an_end_is_kept_where_it_belongs,
+                what_was_seen_is_kept_until_the_run_has_ended, an_order_to_a_breaker_is_kept,
+                reports_of_breakers_are_given_until_they_are_old,
+            ]
+            pages [
+                a_page_creates_updates_and_leaves_alone, a_page_is_seen_as_a_whole, the_same_page_again_changes_nothing,
+                an_older_item_changes_nothing_and_says_so, a_product_of_another_source_is_refused,
+                a_product_of_nobody_is_adopted, items_that_make_no_product_are_refused_and_the_rest_is_written,
+                what_was_done_by_hand_is_undone, an_item_that_gets_another_sku_leaves_the_old_product_to_vanish,
+                items_may_exchange_their_skus, items_are_given_once_in_order_of_key,
+                a_large_page_of_awkward_size_is_written_whole, sources_that_want_the_same_products_share_them_out,
+                pages_imports_and_single_writes_of_the_same_products_all_succeed,
+            ]
+            removals [
+                a_removed_product_leaves_a_change_and_never_repeats_a_version,
+                what_is_not_as_it_was_when_it_vanished_stays,
+                a_product_that_was_deleted_by_hand_is_not_removed_again,
+                a_large_removal_beside_other_writers_is_done_whole,
+            ]
         );
     };
     (@modules $stage:path; $($module:ident [$($promise:ident),* $(,)?])*) => {
@@ -131,6 +159,8 @@ pub struct Subject {
     pub jobs: Arc<dyn ImportJobs>,
     /// Its clients, signing keys and revocations.
     pub auth: Arc<dyn AuthStore>,
+    /// Its sources.
+    pub sources: Arc<dyn SourceStore>,
     /// Stands between the last statement of every writing transaction and its commit.
     pub gate: Gate,
     /// Stands between a request's claim on its idempotency key and its effect.

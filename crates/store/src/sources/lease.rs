@@ -1,0 +1,127 @@
+//! Who may write for a run, and which run goes on.
+
+use haat_catalog::Timestamp;
+use haat_sources::ports::{Begin, Begun, Lease, RunError};
+use haat_sources::run::{Mode, Run, RunState};
+use uuid::Uuid;
+
+use super::sql::{LockedSource, json};
+use crate::lane::{Answer, Verdict};
+use crate::sql::{Sql, signed, unsigned};
+
+/// Begins a run or goes on with one, unless somebody else is at it.
+pub(super) async fn begin<C: Sql>(conn: &mut C, begin: &Begin) -> Answer<Verdict<Begun>> {
+    let row = match conn.lock_source(&begin.source).await? {
+        Some(row) => row,
+        None => {
+            conn.insert_source(&begin.source).await?;
+            LockedSource::default()
+        }
+    };
+    let is_held = row.lease_until > begin.now.as_millis();
+    let watermark = row.watermark.map(Timestamp::from_millis);
+    let run = match next_run(row.run(&begin.source), is_held, watermark, begin) {
+        Ok(run) => run,
+        Err(others) => return Ok(Verdict::Discard(Begun::Running(Box::new(others)))),
+    };
+    let fence = row.fence.saturating_add(1);
+    let until = begin.now.plus(begin.hold).as_millis();
+    conn.begin_run(&begin.source, fence, until, &json(&run)?).await?;
+    let lease = Lease { source: begin.source.clone(), fence: unsigned(fence)? };
+    Ok(Verdict::Commit(Begun::Mine(lease, Box::new(run))))
+}
+
+/// The run that the caller shall do.
+///
+/// # Errors
+/// The run that somebody else is at.
+fn next_run(before: Option<Run>, is_held: bool, watermark: Option<Timestamp>, begin: &Begin) -> Result<Run, Run> {
+    let owner = || begin.owner.clone();
+    match before {
+        Some(run) if run.state.is_unfinished() && is_held => Err(run),
+        Some(run) if run.state.is_unfinished() => Ok(Run { owner: owner(), ..run }),
+        Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals => Ok(Run {
+            state: RunState::Removing,
+            removals_confirmed: true,
+            owner: owner(),
+            moved_at: begin.now,
+            ended_at: None,
+            message: None,
+            ..run
+        }),
+        _ => {
+            let since = watermark.filter(|_| begin.mode == Mode::Incremental);
+            Ok(Run::new(begin.id, begin.mode, &begin.owner, since, begin.now))
+        }
+    }
+}
+
+/// The source's row, locked, if the lease is the newest and the run unfinished and the one that the lease is for.
+pub(super) async fn held<C: Sql>(conn: &mut C, lease: &Lease, run: Uuid) -> Answer<Option<LockedSource>> {
+    let Some(row) = conn.lock_source(&lease.source).await? else { return Ok(None) };
+    let goes_on = row.run(&lease.source).is_some_and(|current| current.id == run && current.state.is_unfinished());
+    Ok((row.fence == signed(lease.fence) && goes_on).then_some(row))
+}
+
+/// Whether nobody has taken a lease of the source since; holds its row.
+pub(super) async fn is_newest<C: Sql>(conn: &mut C, lease: &Lease) -> Answer<bool> {
+    Ok(conn.lock_source(&lease.source).await?.is_some_and(|row| row.fence == signed(lease.fence)))
+}
+
+/// How an attempt ends whose lease is not the newest.
+pub(super) fn lost<T>(lease: &Lease) -> Verdict<Result<T, RunError>> {
+    Verdict::Discard(Err(RunError::Lost(lease.source.clone())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn begin(mode: Mode, confirm_removals: bool) -> Begin {
+        Begin {
+            source: "s".into(),
+            mode,
+            id: Uuid::from_u128(9),
+            owner: "new".into(),
+            hold: Duration::from_secs(1),
+            confirm_removals,
+            now: Timestamp::from_millis(50),
+        }
+    }
+
+    fn before(state: RunState) -> Option<Run> {
+        let run = Run::new(Uuid::from_u128(1), Mode::Full, "old", None, Timestamp::from_millis(0));
+        Some(Run { state, message: Some("why".into()), ..run })
+    }
+
+    #[test]
+    fn which_run_goes_on_follows_from_how_the_newest_stands() {
+        use Mode::{Full, Incremental};
+        use RunState::{AwaitingConfirmation, Done, Failed, Reading, Removing};
+        let watermark = Some(Timestamp::from_millis(7));
+        for state in [Reading, Removing] {
+            let run = next_run(before(state), true, watermark, &begin(Incremental, true)).unwrap_err();
+            assert_eq!((run.owner.as_str(), run.state), ("old", state), "somebody is at it");
+            let run = next_run(before(state), false, watermark, &begin(Incremental, true)).unwrap();
+            assert_eq!((run.owner.as_str(), run.state, run.mode), ("new", state, Full), "taken over as it stands");
+            assert!(!run.removals_confirmed, "nothing waited for a confirmation");
+        }
+        for is_held in [true, false] {
+            let run = next_run(before(AwaitingConfirmation), is_held, None, &begin(Incremental, true)).unwrap();
+            assert_eq!((run.id.as_u128(), run.state, run.removals_confirmed), (1, Removing, true));
+            assert_eq!((run.message, run.owner.as_str()), (None, "new"));
+            for state in [AwaitingConfirmation, Done, Failed] {
+                let run = next_run(before(state), is_held, watermark, &begin(Incremental, false)).unwrap();
+                assert_eq!((run.id.as_u128(), run.state, run.since), (9, Reading, watermark), "{state:?}");
+            }
+        }
+        let run = next_run(None, true, watermark, &begin(Full, true)).unwrap();
+        assert_eq!(
+            (run.since, run.removals_confirmed),
+            (None, false),
+            "a confirmation is of what was asked, not ahead"
+        );
+    }
+}

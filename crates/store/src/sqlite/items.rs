@@ -1,0 +1,97 @@
+//! Whose products are whose, and what full runs have seen.
+
+use haat_catalog::Sku;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Sqlite, SqliteConnection, query, query_as, query_scalar};
+use uuid::Uuid;
+
+use super::statements as st;
+use crate::lane::Answer;
+use crate::sources::sql::{ItemRow, ItemSql, StoredItem};
+use crate::statement::{Shaped, padded, split};
+
+impl ItemSql for SqliteConnection {
+    async fn items_after(&mut self, source: &str, after: &[u8], limit: u32) -> Answer<Vec<StoredItem>> {
+        let query = query_as(st::ITEMS_AFTER).bind(source).bind(after).bind(i64::from(limit));
+        Ok(query.fetch_all(self).await?)
+    }
+
+    async fn items_of_skus(&mut self, skus: &[&Sku]) -> Answer<Vec<StoredItem>> {
+        let mut rows = Vec::with_capacity(skus.len());
+        for run in padded(skus) {
+            let mut query = query_as(st::ITEMS_OF_SKUS.text(run.len()));
+            for sku in &run {
+                query = query.bind(sku.as_str());
+            }
+            rows.extend(query.fetch_all(&mut *self).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn items_of_keys(&mut self, source: &str, keys: &[&str]) -> Answer<Vec<StoredItem>> {
+        let mut rows = Vec::with_capacity(keys.len());
+        for run in padded(keys) {
+            let mut query = query_as(st::ITEMS_OF_KEYS.text(run.len())).bind(source);
+            for key in &run {
+                query = query.bind(*key);
+            }
+            rows.extend(query.fetch_all(&mut *self).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn insert_items(&mut self, source: &str, rows: &[ItemRow]) -> Answer<()> {
+        write(self, &st::INSERT_ITEMS, source, rows).await
+    }
+
+    async fn replace_items(&mut self, source: &str, rows: &[ItemRow]) -> Answer<()> {
+        write(self, &st::REPLACE_ITEMS, source, rows).await
+    }
+
+    async fn delete_items(&mut self, skus: &[&Sku]) -> Answer<()> {
+        for run in padded(skus) {
+            let mut query = query(st::DELETE_ITEMS.text(run.len()));
+            for sku in &run {
+                query = query.bind(sku.as_str());
+            }
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn seen_hashes(&mut self, source: &str, run: Uuid) -> Answer<Vec<Vec<u8>>> {
+        Ok(query_scalar(st::SEEN_HASHES).bind(source).bind(run.as_bytes().as_slice()).fetch_all(self).await?)
+    }
+
+    async fn last_seen_page(&mut self, source: &str, run: Uuid) -> Answer<Option<i64>> {
+        Ok(query_scalar(st::LAST_SEEN_PAGE).bind(source).bind(run.as_bytes().as_slice()).fetch_one(self).await?)
+    }
+
+    async fn insert_seen(&mut self, source: &str, run: Uuid, page: i64, hashes: &[u8]) -> Answer<()> {
+        let query = query(st::INSERT_SEEN).bind(source).bind(run.as_bytes().as_slice()).bind(page).bind(hashes);
+        query.execute(self).await?;
+        Ok(())
+    }
+
+    async fn forget_seen(&mut self, source: &str, keep: Uuid, limit: u32) -> Answer<u64> {
+        let query = query(st::FORGET_SEEN).bind(source).bind(keep.as_bytes().as_slice()).bind(i64::from(limit));
+        Ok(query.execute(self).await?.rows_affected())
+    }
+}
+
+async fn write(conn: &mut SqliteConnection, shaped: &'static Shaped, source: &str, rows: &[ItemRow]) -> Answer<()> {
+    for run in split(rows, ItemRow::bytes) {
+        let query = run.iter().fold(query(shaped.text(run.len())), |query, row| bind(query, source, row));
+        query.execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+fn bind<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    source: &str,
+    row: &ItemRow,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    query.bind(row.sku.as_str()).bind(source).bind(row.key.as_str()).bind(row.order)
+}

@@ -1,0 +1,257 @@
+//! Runs of sources: who may write for them, how they go on and end, what they have seen; and breakers.
+
+use std::collections::BTreeSet;
+
+use haat_sources::ports::{Begin, Begun, BreakerOrder, BreakerReport, SourceRow};
+use haat_sources::run::{ItemError, Mode, Run, RunCounts, RunState, key_hash};
+use serde_json::json;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::upstream::{Holder, begin, is_lost, item, many};
+use super::{Subject, after_noon, sku};
+
+/// Nothing is known of it, and it has nothing.
+pub async fn a_source_that_never_ran_is_not_there(s: &Subject) {
+    assert!(s.sources.sources().await.unwrap().is_empty());
+    assert_eq!(s.sources.source("s").await.unwrap(), None);
+    assert!(s.items_of("s").await.is_empty());
+    assert!(s.sources.seen("s", Uuid::from_u128(1)).await.unwrap().is_empty());
+    assert_eq!(s.sources.owner_of(&sku("A")).await.unwrap(), None);
+}
+
+/// Every member comes back, and names are compared byte by byte.
+pub async fn a_run_is_kept_as_it_was_saved(s: &Subject) {
+    let mut holder = s.hold(begin("Großmarkt ", 1)).await;
+    s.hold(begin("Großmarkt", 2)).await;
+    let error = ItemError { key: "ä\n\"7\"".into(), pointer: "/price".into(), detail: "is 'gratis'".into() };
+    holder.run = Run {
+        state: RunState::Removing,
+        moved_at: after_noon(9),
+        newest: Some(after_noon(-7)),
+        position: Some(json!({"after": [1, "x", null], "n": 1.5})),
+        total: Some(1 << 40),
+        counts: RunCounts { read: 1, created: 2, updated: 3, unchanged: 4, stale: 5, failed: 6, ..holder.run.counts },
+        keyless: true,
+        errors: vec![error.clone(), error],
+        message: Some("ended by an ö".into()),
+        removals_confirmed: true,
+        ..holder.run
+    };
+    holder.save().await.unwrap();
+    assert_eq!(s.source("Großmarkt ").await.run, Some(holder.run));
+    assert_eq!(s.source("Großmarkt").await.run.unwrap().owner, "replica-2");
+    let names: Vec<String> = s.sources.sources().await.unwrap().into_iter().map(|row| row.name).collect();
+    assert_eq!(names, ["Großmarkt", "Großmarkt "]);
+}
+
+/// However many begin at once, on however many replicas, as long as the one who did holds on to it.
+pub async fn a_source_has_one_run_at_a_time(s: &Subject) {
+    let mut replicas = JoinSet::new();
+    for replica in 0..8 {
+        let subject = s.clone();
+        replicas.spawn(async move { subject.try_hold(begin("s", replica)).await });
+    }
+    let mut holders: Vec<Holder> = replicas.join_all().await.into_iter().flatten().collect();
+    assert_eq!(holders.len(), 1);
+    let mut holder = holders.remove(0);
+    let late = |seconds| Begin { now: after_noon(seconds), ..begin("s", 99) };
+    let Begun::Running(run) = s.sources.begin_run(late(59)).await.unwrap() else { panic!("it is held") };
+    assert_eq!(*run, holder.run);
+    // Whatever is written holds on to it.
+    holder.now = after_noon(59);
+    holder.save().await.unwrap();
+    assert!(s.try_hold(late(118)).await.is_none());
+    holder.now = after_noon(118);
+    holder.page(many(0..3, "x")).await;
+    assert!(s.try_hold(late(177)).await.is_none());
+    holder.now = after_noon(177);
+    holder.try_remove(Vec::new()).await.unwrap();
+    assert!(s.try_hold(late(236)).await.is_none());
+    assert!(s.try_hold(late(237)).await.is_some(), "its time is up");
+}
+
+/// In its own mode, whatever was asked for; with all that it has seen.
+pub async fn a_run_whose_holder_is_gone_goes_on_from_where_it_stood(s: &Subject) {
+    let mut gone = s.hold(begin("s", 1)).await;
+    gone.page(many(0..5, "x")).await;
+    let mode = Mode::Incremental;
+    let mut heir = s.hold(Begin { mode, now: after_noon(61), confirm_removals: true, ..begin("s", 2) }).await;
+    assert!(heir.lease.fence > gone.lease.fence);
+    assert_eq!(heir.run, Run { owner: "replica-2".into(), ..gone.run });
+    assert_eq!((heir.run.mode, heir.run.position.clone()), (Mode::Full, Some(json!({"page": 1}))));
+    heir.page(many(5..9, "x")).await;
+    assert_eq!(s.sources.seen("s", heir.run.id).await.unwrap().len(), 9);
+    assert_eq!(heir.run.counts.created, 9);
+    heir.done().await;
+    let row = s.source("s").await;
+    assert_eq!((row.items, row.last_full.map(|run| run.id)), (9, Some(Uuid::from_u128(1))));
+}
+
+/// The holder before is told so, whatever it tries, and nothing of it is written.
+pub async fn of_two_holders_only_the_newer_writes(s: &Subject) {
+    let mut older = s.hold(begin("s", 1)).await;
+    older.page(vec![item("k1", "A", "a")]).await;
+    let newer = s.hold(Begin { now: after_noon(61), ..begin("s", 2) }).await;
+    older.now = after_noon(61);
+    let (head, row) = (s.log.head().await.unwrap(), s.source("s").await);
+    assert!(is_lost(&older.try_page(vec![item("k1", "A", "late"), item("k2", "B", "late")]).await));
+    assert!(is_lost(&older.try_remove(s.items_of("s").await).await));
+    assert!(is_lost(&older.save().await));
+    assert!(is_lost(&older.clone().try_end(RunState::Done, Some(after_noon(0))).await));
+    assert_eq!((s.log.head().await.unwrap(), s.source("s").await), (head, row));
+    assert_eq!((s.there("A").await.name.as_str(), s.product("B").await), ("a", None));
+    newer.save().await.unwrap();
+    newer.done().await;
+}
+
+/// Nor one that is not the newest, although the lease is, nor one of a source that nobody knows.
+pub async fn a_run_that_has_ended_is_written_no_more(s: &Subject) {
+    for state in [RunState::Done, RunState::Failed, RunState::AwaitingConfirmation] {
+        let mut holder = s.hold(begin("s", state as u128)).await;
+        holder.page(vec![item("k1", "A", "a")]).await;
+        holder.try_end(state, None).await.unwrap();
+        let row = s.source("s").await;
+        assert!(is_lost(&holder.try_page(vec![item("k2", "B", "b")]).await));
+        assert!(is_lost(&holder.try_remove(s.items_of("s").await).await));
+        assert!(is_lost(&holder.save().await));
+        assert!(is_lost(&holder.try_end(RunState::Failed, None).await));
+        assert_eq!(s.source("s").await, row);
+    }
+    let mut other = s.hold(begin("s", 9)).await;
+    assert!(other.clone().try_end(RunState::Reading, None).await.is_err(), "that is no end");
+    other.run.id = Uuid::from_u128(10);
+    assert!(is_lost(&other.save().await));
+    other.lease.source = "nobody".into();
+    assert!(is_lost(&other.save().await));
+}
+
+/// Whoever asks without one begins anew. With one, what was seen is still there to tell what vanished.
+pub async fn a_run_that_waits_for_a_confirmation_goes_on_with_one_alone(s: &Subject) {
+    s.synced("s", 1, many(0..10, "x")).await;
+    let mut holder = s.hold(begin("s", 2)).await;
+    holder.page(many(0..4, "x")).await;
+    holder.run.counts.vanished = 6;
+    holder.run.message = Some("six of ten vanished".into());
+    holder.try_end(RunState::AwaitingConfirmation, None).await.unwrap();
+    assert_eq!(s.source("s").await.last_full.unwrap().id, Uuid::from_u128(1), "it has not come to its end");
+    let mut confirmed = s.hold(Begin { confirm_removals: true, mode: Mode::Incremental, ..begin("s", 3) }).await;
+    let state = (confirmed.run.id.as_u128(), confirmed.run.state, confirmed.run.removals_confirmed);
+    assert_eq!(state, (2, RunState::Removing, true));
+    let seen: BTreeSet<_> = s.sources.seen("s", confirmed.run.id).await.unwrap().into_iter().collect();
+    let vanished = s.items_of("s").await.into_iter().filter(|item| !seen.contains(&key_hash(&item.key))).collect();
+    confirmed.try_remove(vanished).await.unwrap();
+    assert_eq!((confirmed.run.counts.removed, confirmed.run.counts.vanished), (6, 6));
+    confirmed.done().await;
+    assert_eq!((s.items_of("s").await.len(), s.reader.count().await.unwrap()), (4, 4));
+
+    let mut waiting = s.hold(begin("s", 4)).await;
+    waiting.page(many(0..1, "x")).await;
+    waiting.try_end(RunState::AwaitingConfirmation, None).await.unwrap();
+    let anew = s.hold(begin("s", 5)).await;
+    assert_eq!((anew.run.id.as_u128(), anew.run.state), (5, RunState::Reading));
+    assert!(s.sources.seen("s", waiting.run.id).await.unwrap().is_empty());
+    anew.done().await;
+    let confirmed_ahead = s.hold(Begin { confirm_removals: true, ..begin("s", 6) }).await;
+    assert!(!confirmed_ahead.run.removals_confirmed, "there was nothing to confirm");
+}
+
+/// The newest run of each kind, and up to which change everything is known, which only ever grows.
+pub async fn an_end_is_kept_where_it_belongs(s: &Subject) {
+    let full = s.hold(begin("s", 1)).await;
+    assert_eq!(full.run.since, None);
+    full.clone().try_end(RunState::Done, Some(after_noon(50))).await.unwrap();
+    let incremental = |id| Begin { mode: Mode::Incremental, ..begin("s", id) };
+    let mut second = s.hold(incremental(2)).await;
+    assert_eq!(second.run.since, Some(after_noon(50)));
+    second.try_end(RunState::Done, Some(after_noon(40))).await.unwrap();
+    let row = s.source("s").await;
+    let id = |run: Option<Run>| run.map(|run| run.id.as_u128());
+    assert_eq!((id(row.last_full), id(row.last_done), id(row.run)), (Some(1), Some(2), Some(2)));
+    assert_eq!(row.watermark, Some(after_noon(50)), "never backwards");
+    let mut third = s.hold(incremental(3)).await;
+    third.run.message = Some("it did not answer".into());
+    third.try_end(RunState::Failed, None).await.unwrap();
+    let row = s.source("s").await;
+    assert_eq!((id(row.last_full), id(row.last_done), id(row.run.clone())), (Some(1), Some(2), Some(3)));
+    assert_eq!((row.run, row.watermark), (Some(third.run), Some(after_noon(50))));
+    let mut fourth = s.hold(begin("s", 4)).await;
+    assert_eq!(fourth.run.since, None, "a full run reads everything");
+    fourth.try_end(RunState::Done, Some(after_noon(60))).await.unwrap();
+    let row = s.source("s").await;
+    assert_eq!((id(row.last_full), id(row.last_done), row.watermark), (Some(4), Some(4), Some(after_noon(60))));
+}
+
+/// As long as the run goes on or waits; not after its end, and an abandoned one's not after the next has begun. However many
+/// pages those were, and only those of that source.
+pub async fn what_was_seen_is_kept_until_the_run_has_ended(s: &Subject) {
+    const PAGES: u32 = 230;
+    let mut other = s.hold(begin("other", 7)).await;
+    other.page(many(50_000..50_003, "x")).await;
+    let mut holder = s.hold(begin("s", 1)).await;
+    for page in 0..PAGES {
+        holder.page(many(page..page + 1, "x")).await;
+    }
+    // A page of which nothing could be read but the keys.
+    let unread: Vec<[u8; 16]> = ["u1", "u2"].map(key_hash).to_vec();
+    let page = haat_sources::ports::WritePage { seen: unread.clone(), ..holder.write(Vec::new()) };
+    holder.run = s.sources.write_page(page).await.unwrap().0;
+    let mut expected: Vec<[u8; 16]> = (0..PAGES).map(|n| key_hash(&format!("k{n:05}"))).collect();
+    expected.extend(unread);
+    assert_eq!(s.sources.seen("s", holder.run.id).await.unwrap(), expected);
+    holder.try_end(RunState::Failed, None).await.unwrap();
+    assert!(s.sources.seen("s", holder.run.id).await.unwrap().is_empty());
+
+    let mut waiting = s.hold(begin("s", 2)).await;
+    for page in 0..PAGES {
+        waiting.page(many(page..page + 1, "x")).await;
+    }
+    waiting.try_end(RunState::AwaitingConfirmation, None).await.unwrap();
+    assert_eq!(s.sources.seen("s", waiting.run.id).await.unwrap().len(), PAGES as usize);
+    let next = s.hold(begin("s", 3)).await;
+    assert!(s.sources.seen("s", waiting.run.id).await.unwrap().is_empty());
+    next.done().await;
+    assert_eq!(s.sources.seen("other", other.run.id).await.unwrap().len(), 3);
+}
+
+/// Before the first run as well as during one, which does not notice.
+pub async fn an_order_to_a_breaker_is_kept(s: &Subject) {
+    s.sources.order_breaker("s", BreakerOrder::ForceOpen).await.unwrap();
+    let expected = SourceRow { name: "s".into(), breaker_order: BreakerOrder::ForceOpen, ..SourceRow::default() };
+    assert_eq!(s.sources.sources().await.unwrap(), [expected]);
+    let mut holder = s.hold(begin("s", 1)).await;
+    assert_eq!(s.source("s").await.breaker_order, BreakerOrder::ForceOpen);
+    for order in [BreakerOrder::ForceClosed, BreakerOrder::ForceClosed, BreakerOrder::Auto] {
+        s.sources.order_breaker("s", order).await.unwrap();
+        holder.page(vec![item("k1", "A", "a")]).await;
+        let row = s.source("s").await;
+        assert_eq!((row.breaker_order, row.run, row.items), (order, Some(holder.run.clone()), 1));
+    }
+    holder.done().await;
+}
+
+fn report(replica: &str, seconds: i64) -> BreakerReport {
+    BreakerReport {
+        replica: replica.into(),
+        state: "half_open".into(),
+        since: after_noon(-9),
+        failure_rate: 0.55,
+        slow_rate: 1.0 / 3.0,
+        calls: 20,
+        seen_at: after_noon(seconds),
+    }
+}
+
+/// The newest of each replica and source; those that are too old are forgotten and do not come back.
+pub async fn reports_of_breakers_are_given_until_they_are_old(s: &Subject) {
+    assert!(s.sources.breaker_reports(after_noon(0)).await.unwrap().is_empty());
+    for (source, of) in [("b", report("r1", 1)), ("a", report("r2", 9)), ("a", report("r1", 5)), ("a", report("r1", 6))]
+    {
+        s.sources.report_breaker(source, &of).await.unwrap();
+    }
+    let all = [("a".to_owned(), report("r1", 6)), ("a".into(), report("r2", 9)), ("b".into(), report("r1", 1))];
+    assert_eq!(s.sources.breaker_reports(after_noon(1)).await.unwrap(), all);
+    assert_eq!(s.sources.breaker_reports(after_noon(2)).await.unwrap(), all[..2]);
+    assert_eq!(s.sources.breaker_reports(after_noon(1)).await.unwrap(), all[..2], "forgotten");
+    assert!(s.sources.sources().await.unwrap().is_empty(), "a report makes no source");
+}
