@@ -32,7 +32,10 @@ async fn an_upstream_that_stays_away_ends_the_run_with_what_to_look_at_and_nothi
     let run = world.sync(FULL).await;
     let (message, took) = (run.message.unwrap(), begun.elapsed());
     assert_eq!((run.state, world.catalogue().len()), (RunState::Failed, 35));
-    assert!(message.contains("page 1") && message.contains("cannot connect") && message.contains("breaker"), "{message}");
+    assert!(
+        message.contains("page 1") && message.contains("cannot connect") && message.contains("breaker"),
+        "{message}"
+    );
     assert!(took > Duration::from_secs(860) && took <= Duration::from_secs(900), "{took:?}");
     let status = world.sources("a", |_, _| {}).status("shop").await.unwrap().unwrap();
     assert_eq!((status.state, status.last_error), (SourceState::Failing, Some(message)));

@@ -56,7 +56,9 @@ impl State {
     }
 
     fn row(&mut self, source: &str) -> &mut SourceRow {
-        self.rows.entry(source.to_owned()).or_insert_with(|| SourceRow { name: source.to_owned(), ..SourceRow::default() })
+        self.rows
+            .entry(source.to_owned())
+            .or_insert_with(|| SourceRow { name: source.to_owned(), ..SourceRow::default() })
     }
 
     fn shown(&self, row: &SourceRow) -> SourceRow {
@@ -82,7 +84,9 @@ impl State {
         };
         let (product, outcome) = match existing {
             None => (draft.into_product(new_id, 1, now, now), ItemOutcome::Created),
-            Some(old) if Draft::from(old.clone()).content_hash() == draft.content_hash() => (old, ItemOutcome::Unchanged),
+            Some(old) if Draft::from(old.clone()).content_hash() == draft.content_hash() => {
+                (old, ItemOutcome::Unchanged)
+            }
             Some(old) => (draft.into_product(old.id, old.version + 1, old.created_at, now), ItemOutcome::Updated),
         };
         self.products.insert(item.sku.clone(), (product, source.to_owned(), item));
@@ -274,7 +278,11 @@ impl SourceStore for MemoryStore {
         self.fault()?;
         let mut state = self.state();
         state.looks += 1;
-        Ok(state.products.get(sku).filter(|(_, owner, _)| !owner.is_empty()).map(|(_, owner, item)| (owner.clone(), item.clone())))
+        Ok(state
+            .products
+            .get(sku)
+            .filter(|(_, owner, _)| !owner.is_empty())
+            .map(|(_, owner, item)| (owner.clone(), item.clone())))
     }
 
     async fn order_breaker(&self, source: &str, order: BreakerOrder) -> Result<(), StoreError> {

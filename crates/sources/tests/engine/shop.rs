@@ -188,7 +188,9 @@ impl Connector for Shop {
         let sku = value["sku"].as_str().map_or_else(|| format!("S-{key}"), str::to_owned);
         let mut overlay = Overlay::new(Sku::new(sku).unwrap());
         overlay.members.insert("name".into(), value["name"].clone());
-        overlay.members.insert("price".into(), json!({"amount": value["price"].as_i64().unwrap_or(100), "currency": "INR"}));
+        overlay
+            .members
+            .insert("price".into(), json!({"amount": value["price"].as_i64().unwrap_or(100), "currency": "INR"}));
         overlay.members.insert("stock".into(), value["stock"].clone());
         let item = Item { key, sku: overlay.sku.clone(), order: value["order"].as_i64() };
         Ok(Mapped { item, overlay, changed_at: value["changed"].as_i64().map(Timestamp::from_millis) })

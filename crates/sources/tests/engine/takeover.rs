@@ -48,7 +48,7 @@ async fn a_run_that_is_killed_anywhere_ends_as_if_it_had_not_been() {
         let world = World::of(Shop::new(page), 60);
         world.sync(FULL).await;
         change(&world);
-        let longest = 4 + seed % 60;
+        let longest = 16 + seed % 60;
         let mut draws = 0;
         let run = loop {
             let polls = 1 + xxh3_64(format!("{seed} {draws}").as_bytes()) % longest;
@@ -100,7 +100,10 @@ async fn a_run_goes_on_from_the_page_where_it_stopped() {
     assert_eq!(world.store.state().saves.last(), Some(&Duration::ZERO), "and gives back the lease");
     world.shop.state().lists.clear();
     let done = world.sync(FULL).await;
-    assert_eq!((done.id, done.state, done.counts.created, done.owner.as_str()), (run.id, RunState::Done, 100, "command"));
+    assert_eq!(
+        (done.id, done.state, done.counts.created, done.owner.as_str()),
+        (run.id, RunState::Done, 100, "command")
+    );
     let offsets: Vec<usize> = world.shop.state().lists.iter().map(|(at, _)| *at).collect();
     assert_eq!(offsets, [40, 50, 60, 70, 80, 90], "at once, and from there");
 }
