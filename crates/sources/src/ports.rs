@@ -196,7 +196,8 @@ pub trait SourceStore: Send + Sync {
     /// Begins a run, or goes on with one whose holder let its lease run out (the newest run is unfinished). A new run removes
     /// what an abandoned one had seen.
     async fn begin_run(&self, begin: Begin) -> Result<Begun, StoreError>;
-    /// Holds on to a run, and writes how it stands.
+    /// Holds on to a run, and writes how it stands. A `hold` of zero gives the lease back although the run is unfinished:
+    /// whoever begins next goes on with it at once.
     async fn save_run(&self, lease: &Lease, run: &Run, hold: Duration, now: Timestamp) -> Result<(), RunError>;
     /// Writes a page: products and their change-log rows, whose they are, what was seen, and the run's progress, in one
     /// transaction. Gives the run as it was written, and an outcome for each item.

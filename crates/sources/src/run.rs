@@ -107,7 +107,7 @@ pub struct Run {
     pub keyless: bool,
     /// The first errors.
     pub errors: Vec<ItemError>,
-    /// Why it failed or waits.
+    /// Why it failed or waits, or what it left undone.
     pub message: Option<String>,
     /// Whether removing more than the limit was confirmed.
     pub removals_confirmed: bool,
