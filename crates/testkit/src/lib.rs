@@ -3,7 +3,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`servers`] | MariaDB and Redis as child processes in a folder of their own, gone when the test ends |
+//! | [`servers`] | MariaDB and Redis as child processes in a folder of their own, gone when the test ends; the demonstration upstream |
 //! | [`conformance`] | the promises of the store's ports as functions, run against every implementation |
 //! | [`clock`] | a clock and a source of ids that tests move |
 //! | [`oracle`] | a naive evaluation of a listing query over products in memory |

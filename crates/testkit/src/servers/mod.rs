@@ -6,6 +6,8 @@
 //! - [`MariaDb::start`] is a server for one test, to be stopped, killed, started again ([`MariaDb::pause`] and so on);
 //!   [`MariaDb::start_with_tls`] has certificates as well.
 //! - [`RedisServer::start`] likewise, [`RedisServer::start_secured`] with password and TLS, [`RedisCluster::start`] a cluster.
+//! - [`upstream::DemoUpstream::start`] is an upstream of other people's products, in the test's own process, that can be
+//!   made slow, broken or absent.
 //!
 //! A missing server program fails the test with the line that installs it: nothing is skipped silently.
 
@@ -14,6 +16,8 @@ mod mariadb;
 mod process;
 mod redis;
 mod shared;
+
+pub use haat_demo_upstream as upstream;
 
 pub use certificates::Certificates;
 pub use mariadb::{MariaDb, TestDatabase};
