@@ -66,6 +66,28 @@ pub async fn during<T>(
     done
 }
 
+/// The encryption key: that of the configuration, else the one in the data folder.
+///
+/// # Errors
+/// When it cannot be read, or not be made where it is missing.
+pub fn master_key(config: &Config, missing: Missing) -> Result<MasterKey, Failure> {
+    let data = DataDir::at(&config.data_dir);
+    let kept = if config.auth.encryption_key.is_none() { data.encryption_key()? } else { None };
+    Ok(match (&config.auth.encryption_key, kept) {
+        // Checked with the configuration.
+        (Some(key), _) => MasterKey::parse(key.reveal()).map_err(|e| anyhow!("auth.encryption_key {e}"))?,
+        (None, Some(key)) => key,
+        (None, None) if missing == Missing::Make => data.make_encryption_key()?,
+        (None, None) => {
+            return Err(Failure::BadData(format!(
+                "there is no encryption key in {}: see --data-dir and HAAT_DATA_DIR for the folder of a server of this \
+                 database, or set auth.encryption_key (HAAT_AUTH__ENCRYPTION_KEY) to what the servers have",
+                data.path().display()
+            )));
+        }
+    })
+}
+
 /// What commands about clients and keys need, with or without a server.
 pub struct Authority {
     /// The commands.
@@ -81,21 +103,7 @@ impl Authority {
     /// # Errors
     /// When the encryption key cannot be read, or not be made where it is missing.
     pub fn of(config: &Config, store: &Arc<dyn Store>, world: &World, missing: Missing) -> Result<Self, Failure> {
-        let data = DataDir::at(&config.data_dir);
-        let kept = if config.auth.encryption_key.is_none() { data.encryption_key()? } else { None };
-        let master = match (&config.auth.encryption_key, kept) {
-            // Checked with the configuration.
-            (Some(key), _) => MasterKey::parse(key.reveal()).map_err(|e| anyhow!("auth.encryption_key {e}"))?,
-            (None, Some(key)) => key,
-            (None, None) if missing == Missing::Make => data.make_encryption_key()?,
-            (None, None) => {
-                return Err(Failure::BadData(format!(
-                    "there is no encryption key in {}: see --data-dir and HAAT_DATA_DIR for the folder of a server of this \
-                 database, or set auth.encryption_key (HAAT_AUTH__ENCRYPTION_KEY) to what the servers have",
-                    data.path().display()
-                )));
-            }
-        };
+        let master = master_key(config, missing)?;
         let vault = Arc::new(Vault::new(&master).map_err(|e| anyhow!("the encryption key cannot be used: {e}"))?);
         let given = config.limits.policies.iter().filter(|policy| policy.assigned);
         let rules =

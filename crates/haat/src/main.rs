@@ -23,6 +23,8 @@ mod exit;
 mod housekeeping;
 mod lifecycle;
 mod logging;
+mod telemetry;
+mod upstreams;
 mod wiring;
 
 use std::process::ExitCode;

@@ -24,6 +24,7 @@ use crate::data_dir::DataDir;
 use crate::exit::Failure;
 use crate::housekeeping;
 use crate::lifecycle::{Lifecycle, Workers};
+use crate::{telemetry, upstreams};
 
 /// The longest pause between two attempts to reach a database that is not up yet.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -116,6 +117,7 @@ fn http_options(config: &Config) -> HttpOptions {
         max_headers: http.max_headers,
         request_timeout: http.request_timeout.duration(),
         min_seq_wait: http.min_seq_wait.duration(),
+        live_wait: http.live_wait.duration(),
         header_read_timeout: http.header_read_timeout.duration(),
         max_connections: http.max_connections,
         drain_timeout: http.drain_timeout.duration(),
@@ -256,6 +258,7 @@ impl Assembler<'_> {
         let cache = shared_redis(config)?.map(|cache| Arc::new(cache) as Arc<dyn Cache>);
         let access = Authority::of(config, store, world, Missing::Make)?;
         let access = access.open(config, address, cache.clone()).await?;
+        let sources = upstreams::sources(config, world, store.clone(), cache.clone(), &instance)?;
         let limits = &config.limits;
         let policies = limits.meaning().into_iter().chain(config.auth.token_policy()).collect();
         let limiter = Limiter::new(policies, limits.allow.clone(), cache.clone(), limits.replicas);
@@ -267,6 +270,8 @@ impl Assembler<'_> {
             changes: store.clone(),
             index: index.clone(),
             uploads: uploads.clone(),
+            sources: sources.clone(),
+            metrics: telemetry::install(),
             health,
             cache,
             limiter: Arc::new(limiter),
@@ -282,6 +287,7 @@ impl Assembler<'_> {
         let mut workers = Workers::default();
         workers.start("index", |stop| index.clone().run(stop));
         workers.start("imports", |stop| uploads.run(stop));
+        workers.start("sources", |stop| sources.run(stop));
         workers.start("directory", |stop| access.directory.clone().run(stop));
         workers.start("access", |stop| authority::tend(access.clone(), world.clock.clone(), stop));
         let retention = config.retention.clone();

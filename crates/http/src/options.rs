@@ -15,6 +15,7 @@ use haat_oauth::directory::Directory;
 use haat_oauth::dpop::Proofs;
 use haat_oauth::resource::Verifier;
 use haat_oauth::server::AuthorizationServer;
+use haat_sources::service::Sources;
 use haat_transfer::Uploads;
 use http::HeaderName;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,10 @@ pub struct Services {
     pub index: Arc<dyn ListingIndex>,
     /// Imports.
     pub uploads: Arc<Uploads>,
+    /// Upstream catalogues.
+    pub sources: Arc<Sources>,
+    /// What is measured, in the text format of Prometheus.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// What `/readyz` asks besides the index.
     pub health: Vec<Arc<dyn Health>>,
     /// Where answers are kept that all replicas share, if they do.
@@ -83,6 +88,8 @@ pub struct HttpOptions {
     pub request_timeout: Duration,
     /// The most time that a listing waits for `min_seq`.
     pub min_seq_wait: Duration,
+    /// The most time that a product waits for its upstream's live values.
+    pub live_wait: Duration,
     /// The most time for a request's head to arrive, and for a connection to stand idle.
     pub header_read_timeout: Duration,
     /// The most connections at a time; further ones wait to be accepted.
@@ -111,6 +118,7 @@ impl Default for HttpOptions {
             max_headers: 100,
             request_timeout: Duration::from_secs(30),
             min_seq_wait: Duration::from_secs(2),
+            live_wait: Duration::from_millis(800),
             header_read_timeout: Duration::from_secs(10),
             max_connections: 10_000,
             drain_timeout: Duration::from_secs(30),

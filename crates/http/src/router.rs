@@ -8,7 +8,9 @@ use utoipa_axum::routes;
 
 use crate::middleware::{outer, timeout};
 use crate::problem::{Code, Problem};
-use crate::routes::{changes, clients, docs, export, health, imports, item, limits, listing, oauth, suggest, write};
+use crate::routes::{
+    changes, clients, docs, export, health, imports, item, limits, listing, metrics, oauth, sources, suggest, write,
+};
 use crate::state::SharedApp;
 
 /// What is answered within `request_timeout`.
@@ -27,6 +29,11 @@ pub(crate) fn bounded() -> OpenApiRouter<SharedApp> {
         .routes(routes!(clients::list, clients::create))
         .routes(routes!(clients::show, clients::change, clients::revoke))
         .routes(routes!(clients::rotate))
+        .routes(routes!(sources::list))
+        .routes(routes!(sources::show))
+        .routes(routes!(sources::sync))
+        .routes(routes!(sources::breaker))
+        .routes(routes!(metrics::get))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(docs::openapi))

@@ -57,6 +57,13 @@ impl fmt::Debug for MasterKey {
     }
 }
 
+impl MasterKey {
+    /// The key itself, for other vaults to derive theirs from.
+    pub fn bytes(&self) -> &[u8; KEY_BYTES] {
+        &self.0
+    }
+}
+
 /// The keys derived from the encryption key.
 pub struct Vault {
     secrets: hmac::Key,

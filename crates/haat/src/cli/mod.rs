@@ -2,6 +2,7 @@
 
 mod clients;
 mod config;
+mod demo_upstream;
 mod doctor;
 mod export;
 mod import;
@@ -12,6 +13,8 @@ mod openapi;
 mod output;
 mod progress;
 mod serve;
+mod sources;
+mod sync;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -66,6 +69,10 @@ enum Command {
     Import(import::ImportArgs),
     /// Export all products
     Export(export::ExportArgs),
+    /// Bring the products of an upstream catalogue up to date
+    Sync(sync::SyncArgs),
+    /// How the upstream catalogues stand; open and close their circuit breakers
+    Sources(sources::SourcesArgs),
     /// Rebuild the index, or compare it with the database
     #[command(subcommand)]
     Index(index::IndexCommand),
@@ -82,6 +89,8 @@ enum Command {
     Config(config::ConfigCommand),
     /// Say what is wrong with this deployment, and what to do
     Doctor,
+    /// Run a small upstream catalogue with OAuth 2.0, limits and faults, to try sources against
+    DemoUpstream(demo_upstream::DemoUpstreamArgs),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -150,6 +159,12 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
         // An import stops by itself at the first signal, after the batch it is writing.
         Command::Import(args) => or_interrupted(session.lifecycle.hard(), import::run(args, session)).await,
         Command::Export(args) => or_interrupted(session.lifecycle.soft(), export::run(&args, session)).await,
+        // Stops by itself at the first signal, after the page it is writing.
+        Command::Sync(args) => or_interrupted(session.lifecycle.hard(), sync::run(&args, session)).await,
+        Command::Sources(args) => or_interrupted(session.lifecycle.soft(), sources::run(args, session)).await,
+        Command::DemoUpstream(args) => {
+            or_interrupted(session.lifecycle.hard(), demo_upstream::run(&args, session)).await
+        }
         Command::Index(command) => or_interrupted(session.lifecycle.soft(), index::run(&command, session)).await,
         Command::Clients(command) => or_interrupted(session.lifecycle.soft(), clients::run(command, session)).await,
         Command::Keys(command) => or_interrupted(session.lifecycle.soft(), keys::run(&command, session)).await,

@@ -11,6 +11,9 @@ use toml::{Spanned, Value};
 use super::problem::{Origin, Problem};
 use super::schema::{self, CONFIG_VARIABLE, PLAIN_VARIABLES, PREFIX, SECTIONS};
 
+/// The setting whose texts may stand for variables.
+const SOURCES: &str = "sources";
+
 /// A setting and who said so.
 #[derive(Clone)]
 pub struct Setting {
@@ -27,6 +30,8 @@ pub struct Layers {
     pub settings: BTreeMap<String, Setting>,
     /// In the order found.
     pub problems: Vec<Problem>,
+    /// What `${NAME}` stands for in the settings of sources.
+    pub variables: BTreeMap<String, String>,
 }
 
 impl Layers {
@@ -100,6 +105,9 @@ impl Layers {
                 }
             }
             (true, false) => self.problem(name, origin, format!("is a section: write [{name}] and its settings below")),
+            (false, true) if schema::KEYS.iter().any(|known| known == name) => {
+                self.problem(name, origin, format!("is a list: begin each with [[{name}]] and its settings below"));
+            }
             (false, true) => {
                 let sections = SECTIONS.iter().map(|(section, _)| *section).filter(|s| !s.is_empty());
                 let meant = haat_catalog::invalid::nearest(name, sections.clone());
@@ -123,8 +131,27 @@ impl Layers {
             return self.problem(key, origin, format!("is not a setting: {hint}"));
         }
         match Value::deserialize(ValueDeserializer::from(value)) {
+            Ok(mut value) if key == SOURCES => match self.fill_in(&mut value) {
+                Ok(()) => self.set(key, value, origin),
+                Err(detail) => self.problem(key, origin, detail),
+            },
             Ok(value) => self.set(key, value, origin),
             Err(e) => self.problem(key, origin, e.message().to_owned()),
+        }
+    }
+
+    /// Puts variables where a text is `${NAME}`: a source's secrets need not stand in the file.
+    fn fill_in(&self, value: &mut Value) -> Result<(), String> {
+        match value {
+            Value::String(text) => {
+                let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else { return Ok(()) };
+                let found = self.variables.get(name).filter(|value| !value.is_empty());
+                *text = found.cloned().ok_or_else(|| format!("names the variable {name}, which is not set"))?;
+                Ok(())
+            }
+            Value::Array(items) => items.iter_mut().try_for_each(|item| self.fill_in(item)),
+            Value::Table(table) => table.iter_mut().try_for_each(|(_, item)| self.fill_in(item)),
+            _ => Ok(()),
         }
     }
 
@@ -289,6 +316,18 @@ mod tests {
         ]);
         assert!(layers.problems.is_empty(), "{:?}", layers.problems);
         assert_eq!(variables(&[("HAAT_PORT", "3000")]).problems.len(), 1);
+    }
+
+    #[test]
+    fn secrets_of_sources_may_stand_in_variables() {
+        let layers = Layers { variables: [("TOKEN".to_owned(), "pssst".to_owned())].into(), ..Layers::default() };
+        let mut table: Value =
+            toml::from_str("a = { b = ['${TOKEN}', 'x${TOKEN}', '${}'] }").map(Value::Table).unwrap();
+        let error = layers.fill_in(&mut table).unwrap_err();
+        assert!(error.contains("names the variable , which is not set"), "{error}");
+        let mut table: Value = toml::from_str("a = { b = ['${TOKEN}', 'x${TOKEN}'] }").map(Value::Table).unwrap();
+        layers.fill_in(&mut table).unwrap();
+        assert_eq!(table["a"]["b"], Value::Array(vec!["pssst".into(), "x${TOKEN}".into()]));
     }
 
     #[test]

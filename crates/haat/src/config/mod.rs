@@ -13,6 +13,7 @@ mod problem;
 mod reference;
 pub mod schema;
 mod sections;
+mod sources;
 pub mod units;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 
 pub use problem::{ConfigError, Origin, Problem};
 pub use sections::{Config, LogFormat, Retention, Tls};
+pub use sources::{Common, SourceEntry};
 
 use layers::Layers;
 use schema::CONFIG_VARIABLE;
@@ -79,6 +81,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
     let mut layers = Layers::default();
     let dotenv_path = inputs.folder.join(".env");
     let dotenv = layers.read_dotenv(&dotenv_path);
+    layers.variables = dotenv.iter().chain(&inputs.variables).cloned().collect();
     let file = file_to_read(inputs, &dotenv);
     if let Some(file) = &file {
         layers.add_file(file);

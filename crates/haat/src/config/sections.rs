@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::{Auth, TOKEN_POLICY};
 use super::limits::Limits;
+use super::sources::{SourceEntry, names_differ};
 use super::units::{Bind, Period, Secret, Size};
 
 /// Everything that can be set.
@@ -19,6 +20,9 @@ pub struct Config {
     /// Where the SQLite file, the index, uploads and the instance id live.
     #[garde(custom(not_empty))]
     pub data_dir: PathBuf,
+    /// Upstream catalogues that this one is kept in step with.
+    #[garde(custom(names_differ))]
+    pub sources: Vec<SourceEntry>,
     #[garde(dive)]
     pub http: Http,
     #[garde(dive)]
@@ -45,6 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: "data".into(),
+            sources: Vec::new(),
             http: Http::default(),
             auth: Auth::default(),
             database: Database::default(),
@@ -82,6 +87,8 @@ pub struct Http {
     pub header_read_timeout: Period,
     #[garde(custom(between(Period::millis(0), Period::secs(60))))]
     pub min_seq_wait: Period,
+    #[garde(custom(between(Period::millis(1), Period::secs(60))))]
+    pub live_wait: Period,
     #[garde(custom(between(Period::millis(0), Period::secs(300))))]
     pub drain_notice: Period,
     #[garde(custom(between(Period::secs(1), Period::hours(1))))]
@@ -104,6 +111,7 @@ impl Default for Http {
             request_timeout: Period::secs(30),
             header_read_timeout: Period::secs(10),
             min_seq_wait: Period::secs(2),
+            live_wait: Period::millis(800),
             drain_notice: Period::secs(0),
             drain_timeout: Period::secs(30),
             cache_control: "public, max-age=0, must-revalidate".into(),

@@ -45,6 +45,10 @@ rights! {
     ChangesRead;
     /// Creating, changing and revoking clients.
     ClientsManage;
+    /// Looking at upstream sources and commanding them.
+    SourcesManage;
+    /// Looking after the server.
+    Operate;
 }
 
 /// The caller may do what `R` stands for.

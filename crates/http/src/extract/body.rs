@@ -47,6 +47,27 @@ impl FromRequest<SharedApp> for JsonBody {
     }
 }
 
+/// A JSON body, or none: an empty one may come without its type.
+pub(crate) struct OptionalJson(pub Option<Value>);
+
+impl FromRequest<SharedApp> for OptionalJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Problem> {
+        let is_typed = request.headers().contains_key(header::CONTENT_TYPE);
+        if is_typed {
+            content_type::require(request.headers(), JSON)?;
+        }
+        content_type::require_identity(request.headers(), JSON)?;
+        let bytes = read(request, app.options.max_body_bytes, app.options.request_timeout / 4 * 3).await?;
+        match (bytes.is_empty(), is_typed) {
+            (true, _) => Ok(Self(None)),
+            (false, true) => json::parse(&bytes).map(|value| Self(Some(value))),
+            (false, false) => Err(content_type::refused(JSON, "Content-Type is missing")),
+        }
+    }
+}
+
 /// All of a body of at most `limit` bytes.
 pub(crate) async fn read(request: Request, limit: usize, time: Duration) -> Result<Bytes, Problem> {
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());

@@ -36,7 +36,7 @@ pub(crate) fn require_identity(headers: &HeaderMap, accepted: &[&str]) -> Result
     Err(refused(accepted, "a compressed body is not accepted here").with_header(header::ACCEPT_ENCODING, "identity"))
 }
 
-fn refused(accepted: &[&str], why: &str) -> Problem {
+pub(super) fn refused(accepted: &[&str], why: &str) -> Problem {
     Problem::new(Code::UnsupportedMediaType, format!("{why}; send one of {}.", accepted.join(", ")))
         .with("allowed", accepted.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>())
         .with_header(header::ACCEPT, &accepted.join(", "))

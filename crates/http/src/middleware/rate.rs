@@ -53,7 +53,7 @@ pub(crate) fn group_of(method: &Method, route: &str, query: Option<&str>) -> Opt
         "/v1/suggest" => Group::Search,
         "/v1/changes" => Group::Changes,
         "/oauth/token" | "/oauth/introspect" | "/oauth/revoke" => Group::Token,
-        _ if route.starts_with("/v1/clients") => Group::Manage,
+        _ if route.starts_with("/v1/clients") || route.starts_with("/v1/sources") => Group::Manage,
         _ if route.starts_with("/v1/imports") || route == "/v1/export" => Group::Import,
         _ => return None,
     })

@@ -28,6 +28,7 @@ them. Money is integer minor units with an ISO 4217 code. Times are RFC 3339 in 
         (name = "products", description = "Listing, searching, reading and writing products"),
         (name = "imports", description = "Many products at once, in and out"),
         (name = "changes", description = "What changed, in order"),
+        (name = "sources", description = "Upstream catalogues: how they stand, and what they shall do"),
         (name = "access", description = "Tokens, and the clients that get them"),
         (name = "operating", description = "For those who run the server"),
     ),

@@ -88,6 +88,16 @@ pub(crate) struct ListingParameters {
     min_seq: i64,
 }
 
+/// Parameters of a single product.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ItemParameters {
+    /// Ask the upstream source of the product for its live members (price and stock, say) first. What cannot be had in time is
+    /// answered as it is stored; the member `live` says which it is, and how old.
+    #[param(required = false, inline)]
+    live: Boolean,
+}
+
 /// Headers of a read.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]

@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "these types are only ever described, never built")]
 
 mod choices;
+mod live;
 mod product;
 
 pub(crate) use choices::{Boolean, CountMode, Facets, Fields, Format, MomentText, NearText, Sort, StatusName};
+pub(crate) use live::LiveProduct;
 pub(crate) use product::{
     CurrencyCode, Key, ListedProduct, Product, ProductInput, ProductPatch, ProductReplacement, SkuText,
     SuggestedProduct,

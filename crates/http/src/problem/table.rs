@@ -80,6 +80,8 @@ codes! {
         "No import has that id. Finished imports are forgotten after a while.";
     ClientNotFound, "client_not_found", NOT_FOUND, "There is no such client",
         "No client has that id. `GET /v1/clients` lists them.";
+    SourceNotFound, "source_not_found", NOT_FOUND, "There is no such source",
+        "No upstream source has that name. `GET /v1/sources` lists those that the configuration declares.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "This method is not for this address",
         "The `Allow` header lists the methods that are.";
     RequestTimeout, "request_timeout", REQUEST_TIMEOUT, "The body came too slowly",
@@ -94,6 +96,9 @@ codes! {
         "Somebody else changed it at the same time, or it signs with keys of its own and has no secrets to rotate. Read it again.";
     ImportFinished, "import_finished", CONFLICT, "The import has ended already",
         "An import that is done or has failed cannot be cancelled; what it has written stays. `GET /v1/imports/{id}` says what that is.";
+    SyncRunning, "sync_running", CONFLICT, "The source is being synchronised",
+        "A run of this source is under way, on this server or another, or by `haat sync`; there is one at a time. \
+         `GET /v1/sources/{name}` shows how far it has come; `run` is its id.";
     IdempotencyKeyInFlight, "idempotency_key_in_flight", CONFLICT, "The same request is still being carried out",
         "A request with the same idempotency key has not been answered yet. Wait a moment and send it again: the answer will be the first one's.";
     ChangesCompacted, "changes_compacted", GONE, "Changes from that place are no longer kept",
@@ -156,6 +161,7 @@ impl Code {
             Self::PreconditionFailed => &[("current_etag", "the product's entity tag now, or `null`")],
             Self::ChangesCompacted => &[("floor", "the earliest place that can be followed from")],
             Self::ChangesAhead => &[("head", "the newest place in the log")],
+            Self::SyncRunning => &[("run", "the run that is under way")],
             Self::InsufficientScope => &[("scope", "the scope that is missing")],
             Self::QuotaExceeded => &[("violated-policies", "the names of the policies that refuse the request")],
             Self::IndexBehind => &[("seq", "how far the index has come")],

@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use bytes::BytesMut;
 use haat_cache::answers::{Found, Layer, Question};
 use haat_catalog::Sku;
 use haat_catalog::ports::{StoreError, StoredProduct};
 use haat_catalog::product::ProductKey;
+use http::StatusCode;
+use tokio::time::Instant;
 
+use crate::answer;
 use crate::answer::ready::Ready;
 use crate::extract::access::Reader;
 use crate::extract::parameters::Parameters;
 use crate::extract::path::Segment;
-use crate::openapi::parameters::ReadHeaders;
+use crate::openapi::parameters::{ItemParameters, ReadHeaders};
 use crate::openapi::schema;
 use crate::pages::{Asked, of_index};
 use crate::problem::{Code, Problem};
@@ -25,15 +29,17 @@ const PATH: &str = "/v1/products/{key}";
 
 /// Read one product
 ///
-/// By id or by sku. A segment that is a UUID is first taken for an id.
+/// By id or by sku. A segment that is a UUID is first taken for an id. `live=true` asks the upstream source of the product for
+/// the members that are declared live first; such an answer is kept nowhere and has no entity tag.
 #[utoipa::path(
     get, path = PATH, operation_id = "getProduct", tag = "products",
     params(
         ("key" = inline(schema::Key), Path, description = "The product's id or sku"),
+        ItemParameters,
         ReadHeaders,
     ),
     responses(
-        (status = 200, description = "The product.", body = schema::Product, headers(
+        (status = 200, description = "The product.", body = schema::LiveProduct, headers(
             ("ETag" = String, description = "Entity tag of this version; send it in `If-Match` to change just this version"),
             ("Cache-Control" = String, description = "As configured"),
             ("Cache-Status" = String, description = "The layer that answered (RFC 9211)"),
@@ -49,7 +55,13 @@ pub(crate) async fn get(
     Segment(key): Segment,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    Parameters::decode(asked.query())?.expect_none()?;
+    let parameters = Parameters::decode(asked.query())?;
+    let mut parameters = parameters.read(&["live"]);
+    let live = parameters.boolean("live").unwrap_or(false);
+    parameters.finish()?;
+    if live {
+        return read_live(&app, &key).await;
+    }
     // What was written here is answered from the database until the index, which says what is out of date, knows of it.
     let at_least = app.pages.written(&key);
     let question = Question::new(format!("product {key}"));
@@ -63,6 +75,31 @@ pub(crate) async fn get(
         false => app.pages.answer(&app.pages.product_overload, &asked, question, at_least, compute).await?,
     };
     Ok(asked.respond(&app, &found).await)
+}
+
+/// The product with the live members that its source has now, or as it is stored, and which of them it is.
+async fn read_live(app: &App, key: &str) -> Result<Response, Problem> {
+    let deadline = Instant::now() + app.options.live_wait;
+    let permit = app.pages.product_overload.enter_in_turn().await;
+    let Some(permit) = permit else {
+        return Err(Problem::new(Code::Overloaded, Code::Overloaded.about()));
+    };
+    let found = find(app, key).await?;
+    // How long the upstream takes says nothing about this server.
+    drop(permit);
+    let Some(product) = found else {
+        return Err(Problem::new(Code::ProductNotFound, Code::ProductNotFound.about()));
+    };
+    let answer = app.services.sources.live(&product, deadline).await;
+    let live = serde_json::to_vec(&answer.live).map_err(|e| Problem::because(Code::InternalError, e.to_string()))?;
+    let Some(members) = answer.document.strip_suffix(b"}") else {
+        return Err(Problem::because(Code::InternalError, "a product's document is no object"));
+    };
+    let mut body = BytesMut::with_capacity(answer.document.len() + live.len() + 10);
+    for part in [members, b",\"live\":", &live, b"}"] {
+        body.extend_from_slice(part);
+    }
+    Ok(answer::json(StatusCode::OK, body.freeze()))
 }
 
 async fn read(app: &App, key: &str) -> Result<Ready, Problem> {

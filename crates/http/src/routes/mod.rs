@@ -9,6 +9,8 @@ pub(crate) mod imports;
 pub(crate) mod item;
 pub(crate) mod limits;
 pub(crate) mod listing;
+pub(crate) mod metrics;
 pub(crate) mod oauth;
+pub(crate) mod sources;
 pub(crate) mod suggest;
 pub(crate) mod write;

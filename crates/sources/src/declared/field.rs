@@ -138,19 +138,24 @@ impl FieldSettings {
             (None, Some(_)) if table.map.is_some() || table.default.is_some() => {
                 return Err(SettingError::new(key, "has a `constant`, beside which `map` and `default` say nothing"));
             }
-            (None, Some(constant)) => From::Constant(shape.read(constant, "").map_err(|refusal| {
-                SettingError::new(format!("{key}.constant"), refusal.detail)
-            })?),
-            (Some(_), Some(_)) => return Err(SettingError::new(key, "has a `pointer` and a `constant`; leave one out")),
+            (None, Some(constant)) => From::Constant(
+                shape
+                    .read(constant, "")
+                    .map_err(|refusal| SettingError::new(format!("{key}.constant"), refusal.detail))?,
+            ),
+            (Some(_), Some(_)) => {
+                return Err(SettingError::new(key, "has a `pointer` and a `constant`; leave one out"));
+            }
             (None, None) => return Err(SettingError::new(key, "needs a `pointer` or a `constant`")),
         };
         let readable = |value: &Value, inner: String| {
             let read = shape.read(value, "");
             read.map_err(|refusal| SettingError::new(format!("{key}.{inner}"), refusal.detail))
         };
-        let map = table.map.as_ref().map(|map| {
-            map.iter().map(|(from, to)| Ok((from.clone(), readable(to, format!("map.{from}"))?))).collect()
-        });
+        let map = table
+            .map
+            .as_ref()
+            .map(|map| map.iter().map(|(from, to)| Ok((from.clone(), readable(to, format!("map.{from}"))?))).collect());
         let default = table.default.as_ref().map(|default| readable(default, "default".to_owned()));
         Ok(Field { from, map: map.transpose()?, default: default.transpose()?, shape })
     }
@@ -158,7 +163,9 @@ impl FieldSettings {
     fn shape(&self, key: &str, natural: Natural) -> Result<Shape, SettingError> {
         let table = &self.0;
         let only = |name: &str, is_set: bool, fits: bool, whom: &str| match is_set && !fits {
-            true => Err(SettingError::new(format!("{key}.{name}"), format!("has a meaning for {whom} only; leave it out"))),
+            true => {
+                Err(SettingError::new(format!("{key}.{name}"), format!("has a meaning for {whom} only; leave it out")))
+            }
             false => Ok(()),
         };
         let list = natural == Natural::List;
@@ -388,7 +395,10 @@ mod tests {
     #[test]
     fn what_is_absent_or_null_is_nothing() {
         let field = field(Natural::Text, json!("/v")).unwrap();
-        assert_eq!((field.read(&json!({})), field.read(&json!({"v": null})), field.read(&json!(5))), (Ok(None), Ok(None), Ok(None)));
+        assert_eq!(
+            (field.read(&json!({})), field.read(&json!({"v": null})), field.read(&json!(5))),
+            (Ok(None), Ok(None), Ok(None))
+        );
     }
 
     #[rstest]

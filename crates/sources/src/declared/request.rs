@@ -115,12 +115,7 @@ impl Target {
     ///
     /// # Errors
     /// When the path is not below the base address, or a placeholder is none.
-    pub fn parse(
-        key: &str,
-        path: &str,
-        query: &BTreeMap<String, Value>,
-        known: &[&str],
-    ) -> Result<Self, SettingError> {
+    pub fn parse(key: &str, path: &str, query: &BTreeMap<String, Value>, known: &[&str]) -> Result<Self, SettingError> {
         let at = format!("{key}.path");
         let wrong = |detail: &str| Err(SettingError::new(&at, detail));
         if path.contains("://") || path.starts_with("//") {

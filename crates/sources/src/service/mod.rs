@@ -249,6 +249,8 @@ impl Sources {
     async fn take(&self, name: &str, request: SyncRequest) -> Result<(Arc<Part>, Lease, Run), StartError> {
         let part = self.part(name).ok_or_else(|| StartError::Unknown(name.to_owned()))?;
         let row = self.store.source(name).await?.unwrap_or_default();
+        // A process that was just started has not heard of it yet.
+        part.parts.breaker.order(row.breaker_order);
         let mode = match request {
             SyncRequest { confirm_removals: true, .. } => Mode::Full,
             SyncRequest { mode, .. } => part.possible(mode.unwrap_or(Mode::Incremental), &row),

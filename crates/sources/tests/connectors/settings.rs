@@ -60,7 +60,12 @@ fn settings_without_mistakes_make_a_source() {
 #[case("value = \"s3cret\"", "value = 5", "auth.value", "in quotes")]
 #[case("type = \"header\"", "type = \"basic\"", "auth.name", "header")]
 #[case("[item]", "[list.since]\nparameter = \"since\"\n[item]", "list.since", "fields.updated_at")]
-#[case("[item]", "[list.since]\nparameter = \"since\"\noverlap = \"5 minutes\"\n[item]", "list.since.overlap", "such as \"5m\"")]
+#[case(
+    "[item]",
+    "[list.since]\nparameter = \"since\"\noverlap = \"5 minutes\"\n[item]",
+    "list.since.overlap",
+    "such as \"5m\""
+)]
 fn a_mistake_is_named(#[case] right: &str, #[case] wrong: &str, #[case] key: &str, #[case] remedy: &str) {
     assert!(REST.contains(right), "{right}");
     let error = source("rest", &REST.replacen(right, wrong, 1)).map(drop).unwrap_err();
@@ -90,7 +95,8 @@ fn a_kind_that_does_not_exist_is_named_with_the_one_that_was_meant() {
 #[test]
 fn a_secret_in_the_wrong_place_is_not_repeated() {
     let header = "auth = { type = \"header\", name = \"X-Api-Key\", value = \"s3cret\" }";
-    for wrong in ["auth = \"s3cret\"", "auth = { type = \"s3cret\" }", "auth = [\"s3cret\"]", "base_url2 = \"s3cret\""] {
+    for wrong in ["auth = \"s3cret\"", "auth = { type = \"s3cret\" }", "auth = [\"s3cret\"]", "base_url2 = \"s3cret\""]
+    {
         let error = source("rest", &REST.replacen(header, wrong, 1)).map(drop).unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }

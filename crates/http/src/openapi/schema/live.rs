@@ -1,0 +1,75 @@
+//! A product with the values of this moment.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Product;
+
+/// A product, and where its live members come from.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LiveProduct {
+    #[serde(flatten)]
+    product: Product,
+    /// With `live=true`: whether the live members are the source's, and of when.
+    #[schema(required = false, nullable = false)]
+    live: Live,
+}
+
+/// Where the live members of a product come from.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Live {
+    /// The source that has the product, as far as that is known.
+    #[schema(required = true)]
+    source: Option<String>,
+    /// The members that the source was asked for; when `fresh`, those of them that it named.
+    fields: Vec<LiveMember>,
+    /// Whether these members are the source's now. Otherwise all are as they are stored.
+    fresh: bool,
+    /// The moment of which they are known to be right.
+    #[schema(format = DateTime)]
+    as_of: String,
+    /// How long ago that is.
+    #[schema(minimum = 0)]
+    age_seconds: i64,
+    /// Why they are the stored ones; `null` when `fresh`.
+    #[schema(required = true)]
+    reason: Option<StoredBecause>,
+}
+
+/// A member that can be live.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LiveMember {
+    /// Pieces in stock.
+    Stock,
+    /// What one costs.
+    Price,
+    /// What one would cost without a discount.
+    ListPrice,
+    /// The average rating.
+    Rating,
+    /// Where it stands in its life.
+    Status,
+}
+
+/// Why the stored values were given.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StoredBecause {
+    /// There was no answer in time.
+    Timeout,
+    /// The circuit breaker is open: the source was not asked.
+    BreakerOpen,
+    /// Too many lookups are under way: the source was not asked.
+    Saturated,
+    /// The source could not be reached, or answered with an error.
+    UpstreamError,
+    /// The source does not have the product any more.
+    NotFound,
+    /// What the source answered does not make a valid product.
+    Unreadable,
+    /// No source has the product, or none with live members.
+    NotDeclared,
+    /// Whose the product is could not be read from the database.
+    StoreUnavailable,
+}
