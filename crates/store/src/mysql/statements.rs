@@ -185,7 +185,7 @@ statements! {
         "INSERT INTO source_breakers (source, replica, seen_at, report) VALUES (?, ?, ?, ?)
          ON DUPLICATE KEY UPDATE seen_at = VALUES(seen_at), report = VALUES(report)";
     BREAKER_REPORTS [Millis]
-        "SELECT source, replica, report FROM source_breakers WHERE seen_at >= ? ORDER BY source, replica";
+        "SELECT source, replica, report FROM source_breakers WHERE seen_at >= ?";
     OLDEST_REPORT []
         "SELECT MIN(seen_at) FROM source_breakers";
     FORGET_REPORTS [Millis]

@@ -22,7 +22,7 @@ pub(super) async fn begin<C: Sql>(conn: &mut C, begin: &Begin) -> Answer<Verdict
     let watermark = row.watermark.map(Timestamp::from_millis);
     let run = match next_run(row.run(&begin.source), is_held, watermark, begin) {
         Ok(run) => run,
-        Err(others) => return Ok(Verdict::Discard(Begun::Running(Box::new(others)))),
+        Err(others) => return Ok(Verdict::Discard(Begun::Running(others))),
     };
     let fence = row.fence.saturating_add(1);
     let until = begin.now.plus(begin.hold).as_millis();
@@ -35,10 +35,10 @@ pub(super) async fn begin<C: Sql>(conn: &mut C, begin: &Begin) -> Answer<Verdict
 ///
 /// # Errors
 /// The run that somebody else is at.
-fn next_run(before: Option<Run>, is_held: bool, watermark: Option<Timestamp>, begin: &Begin) -> Result<Run, Run> {
+fn next_run(before: Option<Run>, is_held: bool, watermark: Option<Timestamp>, begin: &Begin) -> Result<Run, Box<Run>> {
     let owner = || begin.owner.clone();
     match before {
-        Some(run) if run.state.is_unfinished() && is_held => Err(run),
+        Some(run) if run.state.is_unfinished() && is_held => Err(Box::new(run)),
         Some(run) if run.state.is_unfinished() => Ok(Run { owner: owner(), ..run }),
         Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals => Ok(Run {
             state: RunState::Removing,

@@ -213,7 +213,9 @@ impl<B: Backend> SourceStore for SqlStore<B> {
                 .run(self.0.limit(), move |conn| Box::pin(async move { conn.forget_reports(since).await }))
                 .await?;
         }
-        Ok(rows.into_iter().filter_map(StoredReport::report).collect())
+        let mut reports: Vec<_> = rows.into_iter().filter_map(StoredReport::report).collect();
+        reports.sort_by(|(a, of_a), (b, of_b)| (a, &of_a.replica).cmp(&(b, &of_b.replica)));
+        Ok(reports)
     }
 }
 

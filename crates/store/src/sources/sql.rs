@@ -48,7 +48,7 @@ pub(crate) trait SourceSql: Send {
     fn order_breaker(&mut self, name: &str, order: i64) -> impl Future<Output = Answer<()>> + Send;
     /// Writes a replica's report over the one before.
     fn report_breaker(&mut self, report: &NewReport) -> impl Future<Output = Answer<()>> + Send;
-    /// Reports since a moment, in order of source and replica.
+    /// Reports since a moment.
     fn breaker_reports(&mut self, since: i64) -> impl Future<Output = Answer<Vec<StoredReport>>> + Send;
     /// When the oldest report was made.
     fn oldest_report(&mut self) -> impl Future<Output = Answer<Option<i64>>> + Send;

@@ -187,7 +187,7 @@ statements! {
         "INSERT INTO source_breakers (source, replica, seen_at, report) VALUES (?, ?, ?, ?)
          ON CONFLICT (source, replica) DO UPDATE SET seen_at = excluded.seen_at, report = excluded.report";
     BREAKER_REPORTS [Millis]
-        "SELECT source, replica, report FROM source_breakers WHERE seen_at >= ? ORDER BY source, replica";
+        "SELECT source, replica, report FROM source_breakers WHERE seen_at >= ?";
     OLDEST_REPORT []
         "SELECT MIN(seen_at) FROM source_breakers";
     FORGET_REPORTS [Millis]

@@ -263,7 +263,7 @@ async fn want_all(mut holder: Holder, source: u32) -> (Holder, BTreeMap<String, 
     let mut outcomes = BTreeMap::new();
     let mut numbers: Vec<u32> = (0..SKUS).collect();
     numbers.rotate_left((source * 15) as usize);
-    if source % 2 == 0 {
+    if source.is_multiple_of(2) {
         numbers.reverse();
     }
     for page in numbers.chunks(PAGE as usize) {
