@@ -31,4 +31,5 @@ mod redis_faults;
 mod searching;
 mod short_way;
 mod shutdown;
+mod sources;
 mod writes;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::harness::{Backend, Reply, Server, Stage, least};
 
 /// What must be among the operations that need a scope, whatever else is.
-const GUARDED: [(&str, &str, &str); 15] = [
+const GUARDED: [(&str, &str, &str); 20] = [
     ("POST", "/v1/products", "products:write"),
     ("PUT", "/v1/products/{key}", "products:write"),
     ("PATCH", "/v1/products/{key}", "products:write"),
@@ -24,6 +24,11 @@ const GUARDED: [(&str, &str, &str); 15] = [
     ("PATCH", "/v1/clients/{id}", "clients:manage"),
     ("DELETE", "/v1/clients/{id}", "clients:manage"),
     ("POST", "/v1/clients/{id}/rotate", "clients:manage"),
+    ("GET", "/v1/sources", "sources:manage"),
+    ("GET", "/v1/sources/{name}", "sources:manage"),
+    ("POST", "/v1/sources/{name}/sync", "sources:manage"),
+    ("PUT", "/v1/sources/{name}/breaker", "sources:manage"),
+    ("GET", "/metrics", "operate"),
 ];
 /// What `auth.public_read` opens to everybody.
 const READING: [&str; 3] = ["/v1/products", "/v1/products/{key}", "/v1/suggest"];
@@ -80,6 +85,7 @@ impl Operation {
     /// Of a client, an import and a product that there may be; whether a caller may ask comes first.
     async fn call(&self, server: &Server, token: Option<&str>) -> Reply {
         let path = self.path.replace("{key}", "A").replace("{id}", "01900000-0000-7000-8000-000000000000");
+        let path = path.replace("{name}", "market");
         assert!(!path.contains('{'), "what is a plausible value in {path}?");
         let mut request = server.bare(self.method.clone(), &format!("{path}?{}", self.query));
         if let Some(token) = token {
