@@ -86,7 +86,7 @@ pub enum BreakerOrder {
 }
 
 /// What a replica says of its breaker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BreakerReport {
     /// The replica.
     pub replica: String,

@@ -46,7 +46,10 @@ impl AttributesSettings {
             match settings.plain() {
                 Some(pointer) if name == "all" => attributes.all = Some(Pointer::parse(&at, pointer)?),
                 _ if !is_attribute_name(name) => {
-                    return Err(SettingError::new(at, "an attribute's name is 1 to 64 letters, digits, '_', '-' or '.'"));
+                    return Err(SettingError::new(
+                        at,
+                        "an attribute's name is 1 to 64 letters, digits, '_', '-' or '.'",
+                    ));
                 }
                 _ => attributes.named.push((name.clone(), settings.meaning(&at, Natural::Attribute)?)),
             }
@@ -58,7 +61,8 @@ impl AttributesSettings {
 impl Attributes {
     /// What an item says of them, as far as it can be understood; the rest is refused.
     pub fn read(&self, item: &Value, refused: &mut Vec<(String, Refusal)>) -> ReadAttributes {
-        let mut read = ReadAttributes { all: self.all.as_ref().map(|place| all(place, item, refused)), ..Default::default() };
+        let mut read =
+            ReadAttributes { all: self.all.as_ref().map(|place| all(place, item, refused)), ..Default::default() };
         for (name, field) in &self.named {
             match field.read(item) {
                 Ok(value) => drop(read.named.insert(name.clone(), value.unwrap_or(Value::Null))),

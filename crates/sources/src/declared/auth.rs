@@ -246,7 +246,8 @@ impl Auth {
 /// When it is no URL of the web, or holds credentials.
 pub fn token_url(key: &str, text: &str) -> Result<Url, SettingError> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let url = url.ok_or_else(|| SettingError::new(key, "is no URL: write one such as \"https://login.example.com/token\""))?;
+    let url =
+        url.ok_or_else(|| SettingError::new(key, "is no URL: write one such as \"https://login.example.com/token\""))?;
     match url.username().is_empty() && url.password().is_none() {
         true => Ok(url),
         false => Err(SettingError::new(key, "holds a user or a password; write `client_id` and `client_secret`")),
@@ -265,9 +266,13 @@ pub fn header_name(key: &str, text: &str) -> Result<HeaderName, SettingError> {
     }
 }
 
-fn sensitive(key: &str, text: &str) -> Result<HeaderValue, SettingError> {
-    let mut value =
-        HeaderValue::from_str(text).map_err(|_| SettingError::new(key, "has a character that no header field can have"))?;
+/// The value of a header field, marked so that nobody prints or indexes it.
+///
+/// # Errors
+/// When no field can have it.
+pub fn sensitive(key: &str, text: &str) -> Result<HeaderValue, SettingError> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| SettingError::new(key, "has a character that no header field can have"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -315,7 +320,10 @@ mod tests {
             "client_secret": "s3cret", "method": "client_secret_post", "scopes": ["a", "b"], "audience": "x", "resource": "y"});
         let oauth2 = auth(settings).unwrap().into_oauth2().unwrap();
         assert_eq!(oauth2.credential, ClientCredential::SecretPost(Secret::new("s3cret")));
-        assert_eq!((oauth2.scopes.len(), oauth2.audience.as_deref(), oauth2.resource.as_deref()), (2, Some("x"), Some("y")));
+        assert_eq!(
+            (oauth2.scopes.len(), oauth2.audience.as_deref(), oauth2.resource.as_deref()),
+            (2, Some("x"), Some("y"))
+        );
         assert!(!format!("{oauth2:?}").contains("s3cret"));
         let key = json!({"type": "oauth2", "token_url": "https://login.example/token", "client_id": "haat",
             "method": "private_key_jwt", "private_key": "PEM", "algorithm": "ES256", "key_id": "k"});
@@ -343,9 +351,12 @@ mod tests {
 
     #[test]
     fn a_secret_in_the_wrong_place_is_not_repeated() {
-        for settings in [json!({"type": "header", "name": {"s3cret": 1}, "value": "x"}), json!({"type": "s3cret"}),
-            json!({"type": "header", "name": ["s3cret"]}), json!({"password": 5})]
-        {
+        for settings in [
+            json!({"type": "header", "name": {"s3cret": 1}, "value": "x"}),
+            json!({"type": "s3cret"}),
+            json!({"type": "header", "name": ["s3cret"]}),
+            json!({"password": 5}),
+        ] {
             let shown = auth(settings).unwrap_err().to_string();
             assert!(!shown.contains("s3cret"), "{shown}");
         }

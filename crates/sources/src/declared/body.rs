@@ -17,8 +17,9 @@ pub fn json(answer: &Answer) -> Result<Value, ReadError> {
         return Err(ReadError::Status(answer.status));
     }
     // Without the text of the error: it may repeat what was read.
-    serde_json::from_slice(&answer.body)
-        .map_err(|e| malformed(format!("the body is no JSON that can be read (line {}, column {})", e.line(), e.column())))
+    serde_json::from_slice(&answer.body).map_err(|e| {
+        malformed(format!("the body is no JSON that can be read (line {}, column {})", e.line(), e.column()))
+    })
 }
 
 fn told(place: &Pointer) -> String {

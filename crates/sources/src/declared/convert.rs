@@ -149,7 +149,8 @@ pub fn moment(value: &Value, format: MomentFormat) -> Result<Timestamp, String> 
             text.trim().parse().map_err(|_| must_be("a date-time of RFC 3339", value))
         }
         (MomentFormat::Rfc3339, Value::Number(_)) => {
-            Err("must be a date-time of RFC 3339, not a number; for numbers set `format` to seconds or millis".to_owned())
+            Err("must be a date-time of RFC 3339, not a number; for numbers set `format` to seconds or millis"
+                .to_owned())
         }
         (MomentFormat::Rfc3339, other) => Err(must_be("a date-time of RFC 3339", other)),
         (MomentFormat::Seconds, _) => {
@@ -236,7 +237,9 @@ mod tests {
         assert_eq!((moment(&json!(2), Seconds), moment(&json!(1.5), Seconds)), (at(2_000), at(1_500)));
         assert_eq!((moment(&json!("2"), Seconds), moment(&json!(2), Millis)), (at(2_000), at(2)));
         assert!(moment(&json!(2), Rfc3339).unwrap_err().contains("`format`"));
-        for (bad, format) in [(json!("soon"), Rfc3339), (json!(1e300), Seconds), (json!("x"), Millis), (json!([]), Seconds)] {
+        for (bad, format) in
+            [(json!("soon"), Rfc3339), (json!(1e300), Seconds), (json!("x"), Millis), (json!([]), Seconds)]
+        {
             assert!(moment(&bad, format).is_err(), "{bad}");
         }
     }
@@ -257,6 +260,8 @@ mod tests {
     fn words_of_refusal_repeat_no_value() {
         let secret = json!("s3cret");
         let words = [integer(&secret).unwrap_err(), number(&secret).unwrap_err(), boolean(&secret).unwrap_err()];
-        assert!(words.iter().chain([&moment(&secret, MomentFormat::Rfc3339).unwrap_err()]).all(|w| !w.contains("s3cret")));
+        assert!(
+            words.iter().chain([&moment(&secret, MomentFormat::Rfc3339).unwrap_err()]).all(|w| !w.contains("s3cret"))
+        );
     }
 }

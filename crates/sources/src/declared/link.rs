@@ -13,8 +13,10 @@ fn next_of(mut rest: &str) -> Option<String> {
     while let Some((_, after)) = rest.split_once('<') {
         let (target, parameters) = after.split_once('>')?;
         let (parameters, behind) = split_parameters(parameters);
-        let value = |wanted: &str| parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, v)| v);
-        let is_next = value("rel").is_some_and(|rel| rel.split_ascii_whitespace().any(|r| r.eq_ignore_ascii_case("next")));
+        let value =
+            |wanted: &str| parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, v)| v);
+        let is_next =
+            value("rel").is_some_and(|rel| rel.split_ascii_whitespace().any(|r| r.eq_ignore_ascii_case("next")));
         if is_next && value("anchor").is_none() {
             return Some(target.trim().to_owned());
         }

@@ -112,7 +112,8 @@ impl FieldsSettings {
     /// # Errors
     /// The first field that cannot be read so.
     pub fn meaning(&self) -> Result<Mapping, SettingError> {
-        let field = |name: &str, settings: &FieldSettings, natural| settings.meaning(&format!("fields.{name}"), natural);
+        let field =
+            |name: &str, settings: &FieldSettings, natural| settings.meaning(&format!("fields.{name}"), natural);
         let optional = |name, settings: &Option<FieldSettings>, natural| {
             settings.as_ref().map(|settings| field(name, settings, natural)).transpose()
         };
@@ -251,7 +252,9 @@ impl Member {
             Self::Plain(field) => field.read(item),
             Self::Price(price) => price.read(item),
             Self::Location { lat, lon } => Ok(match (lat.read(item)?, lon.read(item)?) {
-                (Some(lat), Some(lon)) => Some(Map::from_iter([("lat".to_owned(), lat), ("lon".to_owned(), lon)]).into()),
+                (Some(lat), Some(lon)) => {
+                    Some(Map::from_iter([("lat".to_owned(), lat), ("lon".to_owned(), lon)]).into())
+                }
                 (None, None) => None,
                 (None, _) => return Err(Refusal::at(lat.place(), "has a longitude, but no latitude")),
                 (_, None) => return Err(Refusal::at(lon.place(), "has a latitude, but no longitude")),
@@ -282,7 +285,8 @@ impl Mapping {
         let mut wrong = Refusals::default();
         let key = wrong.note("key", text_of(&self.key, item).and_then(|key| checked_key(key, self.key.place())));
         let sku = wrong.note("sku", text_of(&self.sku, item).and_then(|sku| checked_sku(sku, self.sku.place())));
-        let changed_at = self.changed_at.as_ref().and_then(|field| wrong.note("updated_at", field.read(item)).flatten());
+        let changed_at =
+            self.changed_at.as_ref().and_then(|field| wrong.note("updated_at", field.read(item)).flatten());
         let changed_at = changed_at.and_then(|value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok()));
         let order = match &self.order {
             Some(field) => wrong.note("order", field.read(item)).flatten().and_then(|order| order.as_i64()),

@@ -1,6 +1,7 @@
 //! Prices: exact, in minor units, of whatever way an upstream writes them. Nothing is ever rounded.
 
-use haat_catalog::{Currency, Money, money::MAX_AMOUNT};
+use haat_catalog::money::{MAX_AMOUNT, MoneyError};
+use haat_catalog::{Currency, Money};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -70,17 +71,36 @@ impl PriceSettings {
     pub fn meaning(&self, key: &str) -> Result<Price, SettingError> {
         let at = format!("{key}.currency");
         let code = |code: &String| match code.starts_with('/') {
-            true => Err(SettingError::new(&at, format!("is no currency; for a place in the item write {{ pointer = \"{code}\" }}"))),
-            false => code.parse::<Currency>().map_err(|e| SettingError::new(&at, e.to_string())),
+            true => Err(SettingError::new(
+                &at,
+                format!("is no currency; for a place in the item write {{ pointer = \"{code}\" }}"),
+            )),
+            false => currency_code(&at, code),
         };
         let CurrencyTable { pointer, default, constant } = &self.currency.0;
         let currency = pointer.as_ref().map(|pointer| Pointer::parse(&at, pointer)).transpose()?;
         let otherwise = constant.as_ref().or(default.as_ref()).map(code).transpose()?;
         if currency.is_none() && constant.is_none() {
-            return Err(SettingError::new(at, "needs a `pointer`; a currency that is always the same is written as \"EUR\""));
+            return Err(SettingError::new(
+                at,
+                "needs a `pointer`; a currency that is always the same is written as \"EUR\"",
+            ));
         }
-        Ok(Price { pointer: Pointer::parse(&format!("{key}.pointer"), &self.pointer)?, unit: self.unit, currency, otherwise })
+        Ok(Price {
+            pointer: Pointer::parse(&format!("{key}.pointer"), &self.pointer)?,
+            unit: self.unit,
+            currency,
+            otherwise,
+        })
     }
+}
+
+/// A currency as it is set.
+///
+/// # Errors
+/// When ISO 4217 has none of that code.
+pub fn currency_code(key: &str, code: &str) -> Result<Currency, SettingError> {
+    code.parse().map_err(|_| SettingError::new(key, "is no currency code of ISO 4217 such as \"EUR\""))
 }
 
 impl Price {
@@ -107,7 +127,9 @@ impl Price {
     fn currency(&self, item: &Value) -> Result<Currency, Refusal> {
         let place = self.currency.as_ref();
         match (place.and_then(|place| place.find(item)), self.otherwise) {
-            (Some(Value::String(code)), _) => code.trim().to_ascii_uppercase().parse().ok().ok_or("must be a code of ISO 4217"),
+            (Some(Value::String(code)), _) => {
+                code.trim().to_ascii_uppercase().parse().ok().ok_or("must be a code of ISO 4217")
+            }
             (Some(_), _) => Err("must be a code of ISO 4217 in a string"),
             (None, Some(currency)) => Ok(currency),
             (None, None) => Err("there is no currency"),
@@ -150,7 +172,6 @@ pub fn major(amount: &Value, currency: Currency) -> Result<Money, String> {
     if digits > most || mantissa.len() > MOST_DIGITS + 2 {
         return Err(format!("has more than {most} digits; such an amount cannot be read exactly"));
     }
-    use haat_catalog::money::MoneyError;
     // The texts of these repeat the amount, which is somebody's data.
     Money::from_decimal(&text, currency).map_err(|error| match error {
         MoneyError::TooPrecise(_, places, code) => format!("has more than the {places} decimal places of {code}"),
@@ -223,7 +244,9 @@ mod tests {
         assert_eq!(price_of.read(&json!({"p": 5, "c": "eur"})), Ok(Some(json!({"amount": 5, "currency": "EUR"}))));
         assert_eq!(price_of.read(&json!({"p": 5})), Ok(Some(json!({"amount": 5, "currency": "USD"}))));
         assert_eq!(price_of.read(&json!({"c": "EUR"})), Ok(None));
-        for (item, at) in [(json!({"p": 5, "c": "ZZZ"}), "/c"), (json!({"p": 5, "c": 7}), "/c"), (json!({"p": "x"}), "/p")] {
+        for (item, at) in
+            [(json!({"p": 5, "c": "ZZZ"}), "/c"), (json!({"p": 5, "c": 7}), "/c"), (json!({"p": "x"}), "/p")]
+        {
             assert_eq!(price_of.read(&item).unwrap_err().pointer, at);
         }
         let wrong = price(json!({"pointer": "/p", "unit": "minor", "currency": "/c"})).unwrap_err();

@@ -105,7 +105,12 @@ impl PaginationSettings {
         let kinds: [(&str, bool, &[PaginationType], &str); 7] = [
             ("parameter", self.parameter.is_some(), &[Page, Offset, Cursor], "page, offset and cursor"),
             ("first", self.first.is_some(), &[Page, Offset], "page and offset"),
-            ("size_parameter", self.size_parameter.is_some(), &[Page, Offset, Cursor, Link], "those with several pages"),
+            (
+                "size_parameter",
+                self.size_parameter.is_some(),
+                &[Page, Offset, Cursor, Link],
+                "those with several pages",
+            ),
             ("size", self.size.is_some(), &[Page, Offset, Cursor, Link], "those with several pages"),
             ("pointer", self.pointer.is_some(), &[Cursor], "cursor"),
             ("more", self.more.is_some(), &[Page, Offset], "page and offset"),
@@ -149,9 +154,10 @@ impl PaginationSettings {
             (None, None) => Ok(None),
             (Some(_), Some(0)) => Err(SettingError::new(format!("{key}.size"), "must be at least 1")),
             (Some(name), Some(size)) if !name.is_empty() => Ok(Some((name.clone(), size))),
-            (None, Some(_)) | (Some(_), Some(_)) => {
-                Err(SettingError::new(format!("{key}.size_parameter"), "is missing: `size` needs a parameter that asks for it"))
-            }
+            (None, Some(_)) | (Some(_), Some(_)) => Err(SettingError::new(
+                format!("{key}.size_parameter"),
+                "is missing: `size` needs a parameter that asks for it",
+            )),
             (Some(_), None) => Err(SettingError::new(format!("{key}.size"), "is missing: how many items to ask for")),
         }
     }
@@ -199,9 +205,13 @@ impl Pagination {
             set_parameter(&mut url, name, &size.to_string());
         }
         match (&self.way, &place) {
-            (Way::Counted { parameter, .. }, Some(Place::Count(count))) => set_parameter(&mut url, parameter, &count.to_string()),
+            (Way::Counted { parameter, .. }, Some(Place::Count(count))) => {
+                set_parameter(&mut url, parameter, &count.to_string())
+            }
             (Way::Counted { parameter, first, .. }, _) => set_parameter(&mut url, parameter, &first.to_string()),
-            (Way::Cursor { parameter: Some(name), .. }, Some(Place::Cursor(cursor))) => set_parameter(&mut url, name, cursor),
+            (Way::Cursor { parameter: Some(name), .. }, Some(Place::Cursor(cursor))) => {
+                set_parameter(&mut url, name, cursor)
+            }
             _ => {}
         }
         url
@@ -249,7 +259,9 @@ fn counted(count: u64, first: u64, by: By, end: &End, page: &Answered<'_>) -> Re
         End::Empty => items == 0,
         End::More(pointer) => !match pointer.find(page.body) {
             None => false,
-            Some(more) => convert::boolean(more).map_err(|detail| malformed(format!("'{}' {detail}", pointer.as_str())))?,
+            Some(more) => {
+                convert::boolean(more).map_err(|detail| malformed(format!("'{}' {detail}", pointer.as_str())))?
+            }
         },
         End::Pages(pointer) => {
             let wrong = |detail: &str| malformed(format!("'{}' {detail}", pointer.as_str()));
@@ -274,7 +286,9 @@ fn cursor(pointer: &Pointer, body: &Value) -> Result<Option<String>, ReadError> 
         Some(Value::String(text)) if text.is_empty() => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(Value::Number(number)) => Ok(Some(number.to_string())),
-        Some(other) => Err(malformed(format!("'{}' must be a text or a number, not {}", pointer.as_str(), kind_of(other)))),
+        Some(other) => {
+            Err(malformed(format!("'{}' must be a text or a number, not {}", pointer.as_str(), kind_of(other))))
+        }
     }
 }
 

@@ -25,7 +25,10 @@ impl Pointer {
         }
         let escapes = text.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
         if !escapes {
-            return Err(SettingError::new(key, "has a ~ by itself: in a JSON Pointer ~ is written ~0, and / in a name ~1"));
+            return Err(SettingError::new(
+                key,
+                "has a ~ by itself: in a JSON Pointer ~ is written ~0, and / in a name ~1",
+            ));
         }
         Ok(Self(text.to_owned()))
     }

@@ -55,7 +55,8 @@ fn told(path: &str, message: &str) -> SettingError {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("there are {}", known.join(", ")),
         };
-        let what = if message.starts_with("unknown field") { "is not a setting" } else { "is none of what may stand here" };
+        let what =
+            if message.starts_with("unknown field") { "is not a setting" } else { "is none of what may stand here" };
         return SettingError::new(path, format!("{what}: {hint}"));
     }
     if message.starts_with("missing field") {
@@ -64,8 +65,20 @@ fn told(path: &str, message: &str) -> SettingError {
     }
     // The part before it repeats the value.
     match message.strip_prefix("invalid ").and_then(|rest| rest.rsplit_once(", expected ")) {
-        Some((_, expected)) => SettingError::new(path, format!("must be {expected}")),
+        Some((_, expected)) => SettingError::new(path, format!("must be {}", in_toml(expected))),
         None => SettingError::new(path, message),
+    }
+}
+
+/// What a type of Rust is called in a settings file.
+fn in_toml(expected: &str) -> &str {
+    match expected {
+        "u64" | "i64" => "a whole number without quotes",
+        "f64" => "a number without quotes",
+        "a string" => "a text in quotes",
+        "a map" => "a table",
+        "a sequence" => "a list",
+        other => other,
     }
 }
 
@@ -169,7 +182,8 @@ fn period(text: &str) -> Option<Duration> {
 pub fn base_url(key: &str, text: &str) -> Result<Url, SettingError> {
     let wrong = |detail: &str| SettingError::new(key, detail);
     let slashed = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
-    let url = Url::parse(&slashed).map_err(|_| wrong("is no URL: write one such as \"https://api.example.com/v2/\""))?;
+    let url =
+        Url::parse(&slashed).map_err(|_| wrong("is no URL: write one such as \"https://api.example.com/v2/\""))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return Err(wrong("must begin with https:// or http:// and name a host"));
     }
@@ -211,7 +225,8 @@ mod tests {
     #[test]
     fn a_base_always_ends_with_a_slash_and_holds_nothing_but_a_place() {
         assert_eq!(base_url("base_url", "https://x.example/v2").unwrap().as_str(), "https://x.example/v2/");
-        for bad in ["x.example", "ftp://x.example", "https://u:p@x.example", "https://x.example/?a=b", "https://", "data:x"]
+        for bad in
+            ["x.example", "ftp://x.example", "https://u:p@x.example", "https://x.example/?a=b", "https://", "data:x"]
         {
             let error = base_url("base_url", bad).unwrap_err();
             assert!(error.key == "base_url" && !error.detail.contains("u:p"), "{bad}: {error}");

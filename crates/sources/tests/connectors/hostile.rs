@@ -1,7 +1,7 @@
 //! Upstreams that mean no good: nothing that they answer panics, and what is refused is refused with words of our own.
 
 use haat_catalog::Timestamp;
-use haat_sources::connector::{Connector, ReadError};
+use haat_sources::connector::ReadError;
 use haat_sources::kinds::Connection;
 use http::StatusCode;
 use proptest::prelude::*;
@@ -68,8 +68,24 @@ fn scalar() -> impl Strategy<Value = Value> {
         any::<u64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         (0_i64..5).prop_map(Value::from),
-        prop::sample::select(vec!["", "EUR", "active", "2026-01-02T03:04:05Z", "9999-12-31T23:59:59.999999999Z", "1e400", "-0", "\0", "..",
-            "https://evil.example/", "/a", "?a=b", "1.10", "1e-400", "category"]).prop_map(Value::from),
+        prop::sample::select(vec![
+            "",
+            "EUR",
+            "active",
+            "2026-01-02T03:04:05Z",
+            "9999-12-31T23:59:59.999999999Z",
+            "1e400",
+            "-0",
+            "\0",
+            "..",
+            "https://evil.example/",
+            "/a",
+            "?a=b",
+            "1.10",
+            "1e-400",
+            "category"
+        ])
+        .prop_map(Value::from),
         "\\PC{0,12}".prop_map(Value::from),
     ]
 }
@@ -85,9 +101,37 @@ fn value(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
 }
 
 const LETTERS: &[&str] = &["a", "b", "c", "d"];
-const WORDS: &[&str] = &["id", "name", "masterVariant", "variants", "sku", "price", "value", "discounted", "centAmount", "currencyCode",
-    "fractionDigits", "attributes", "images", "url", "availability", "availableQuantity", "channels", "categories", "obj", "ancestors", "parent", "a",
-    "key", "label", "typeId", "version", "lastModifiedAt", "results", "limit"];
+const WORDS: &[&str] = &[
+    "id",
+    "name",
+    "masterVariant",
+    "variants",
+    "sku",
+    "price",
+    "value",
+    "discounted",
+    "centAmount",
+    "currencyCode",
+    "fractionDigits",
+    "attributes",
+    "images",
+    "url",
+    "availability",
+    "availableQuantity",
+    "channels",
+    "categories",
+    "obj",
+    "ancestors",
+    "parent",
+    "a",
+    "key",
+    "label",
+    "typeId",
+    "version",
+    "lastModifiedAt",
+    "results",
+    "limit",
+];
 
 /// Everything that can be asked of a connector, with that for an answer, an item and a kept place.
 fn ask_everything(source: &Connection, value: &Value) -> Result<(), TestCaseError> {

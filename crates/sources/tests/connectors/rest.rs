@@ -1,7 +1,6 @@
 //! What an item of a declared source becomes, and how a single one is asked for.
 
 use haat_catalog::Sku;
-use haat_sources::connector::Connector;
 use haat_sources::kinds::Connection;
 use http::StatusCode;
 use http::header::{ACCEPT, AUTHORIZATION};
@@ -100,8 +99,22 @@ fn everything_that_does_not_fit_is_named_at_once() {
     let errors = shop().connector.map(&item).unwrap_err();
     let mut at: Vec<&str> = errors.iter().map(|error| error.pointer.as_str()).collect();
     at.sort_unstable();
-    assert_eq!(at, ["/geo/lng", "/modified", "/on", "/price/now", "/sku", "/stock", "/title", "/variants/0/cents", "/variants/0/sku",
-        "/variants/1/stock", "/weight"]);
+    assert_eq!(
+        at,
+        [
+            "/geo/lng",
+            "/modified",
+            "/on",
+            "/price/now",
+            "/sku",
+            "/stock",
+            "/title",
+            "/variants/0/cents",
+            "/variants/0/sku",
+            "/variants/1/stock",
+            "/weight"
+        ]
+    );
     assert!(errors.iter().all(|error| error.key == "k" && error.detail.starts_with('`')), "{errors:?}");
 }
 
@@ -122,12 +135,18 @@ fn a_single_item_is_asked_for_by_its_key_and_its_sku() {
     assert_eq!(call.url.as_str(), "https://api.example/v2/products/x%20y?id=a%2Fb");
     assert!(connector.item("k", &Sku::new("..").unwrap()).is_none());
     assert_eq!(connector.read_item(&answer(&json!({"product": {"id": 1}}))).unwrap(), Some(json!({"id": 1})));
-    for nothing in [answer(&json!({})), answer(&json!({"product": null})), answer(&json!({"product": []})), raw(StatusCode::NOT_FOUND, ""),
-        raw(StatusCode::GONE, "<html>")]
-    {
+    for nothing in [
+        answer(&json!({})),
+        answer(&json!({"product": null})),
+        answer(&json!({"product": []})),
+        raw(StatusCode::NOT_FOUND, ""),
+        raw(StatusCode::GONE, "<html>"),
+    ] {
         assert_eq!(connector.read_item(&nothing).unwrap(), None);
     }
-    for wrong in [answer(&json!({"product": 5})), answer(&json!({"product": [{}, {}]})), raw(StatusCode::BAD_GATEWAY, "")] {
+    for wrong in
+        [answer(&json!({"product": 5})), answer(&json!({"product": [{}, {}]})), raw(StatusCode::BAD_GATEWAY, "")]
+    {
         assert!(connector.read_item(&wrong).is_err());
     }
 }

@@ -44,8 +44,8 @@ fn settings_without_mistakes_make_a_source() {
 #[case("path = \"products\"", "pth = \"products\"", "list.pth", "did you mean `path`?")]
 #[case("[fields]", "[felds]", "felds", "did you mean `fields`?")]
 #[case("\"https://api.example/\"", "\"api.example\"", "base_url", "https://")]
-#[case("type = \"page\"", "type = \"pages\"", "list.pagination", "did you mean `page`?")]
-#[case("size = 100", "size = \"100\"", "list.pagination", "must be u64")]
+#[case("type = \"page\"", "type = \"pages\"", "list.pagination.type", "did you mean `page`?")]
+#[case("size = 100", "size = \"100\"", "list.pagination.size", "a whole number")]
 #[case("size = 100", "size = 0", "list.pagination.size", "at least 1")]
 #[case("size_parameter = \"per_page\", ", "", "list.pagination.size_parameter", "needs a parameter")]
 #[case("parameter = \"page\", ", "", "list.pagination.parameter", "missing")]
@@ -60,7 +60,12 @@ fn settings_without_mistakes_make_a_source() {
 #[case("value = \"s3cret\"", "value = 5", "auth.value", "in quotes")]
 #[case("type = \"header\"", "type = \"basic\"", "auth.name", "header")]
 #[case("[item]", "[list.since]\nparameter = \"since\"\n[item]", "list.since", "fields.updated_at")]
-#[case("[item]", "[list.since]\nparameter = \"since\"\noverlap = \"5 minutes\"\n[item]", "list.since.overlap", "such as \"5m\"")]
+#[case(
+    "[item]",
+    "[list.since]\nparameter = \"since\"\noverlap = \"5 minutes\"\n[item]",
+    "list.since.overlap",
+    "such as \"5m\""
+)]
 fn a_mistake_is_named(#[case] right: &str, #[case] wrong: &str, #[case] key: &str, #[case] remedy: &str) {
     assert!(REST.contains(right), "{right}");
     let error = source("rest", &REST.replacen(right, wrong, 1)).map(drop).unwrap_err();
@@ -90,7 +95,8 @@ fn a_kind_that_does_not_exist_is_named_with_the_one_that_was_meant() {
 #[test]
 fn a_secret_in_the_wrong_place_is_not_repeated() {
     let header = "auth = { type = \"header\", name = \"X-Api-Key\", value = \"s3cret\" }";
-    for wrong in ["auth = \"s3cret\"", "auth = { type = \"s3cret\" }", "auth = [\"s3cret\"]", "base_url2 = \"s3cret\""] {
+    for wrong in ["auth = \"s3cret\"", "auth = { type = \"s3cret\" }", "auth = [\"s3cret\"]", "base_url2 = \"s3cret\""]
+    {
         let error = source("rest", &REST.replacen(header, wrong, 1)).map(drop).unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }
