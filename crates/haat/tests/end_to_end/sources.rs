@@ -9,7 +9,7 @@ use haat_demo_upstream::{Kind, Options};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, SOON, Stage};
+use crate::harness::{Backend, SOON};
 use market::{Market, market};
 
 #[rstest]
