@@ -1,4 +1,5 @@
 //! What holds of a breaker whoever asks, at whatever time, and however they go away.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
 //! Nothing of what is sent or answered is in the log, at any level, of any crate.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 #[path = "client/server.rs"]
 #[allow(dead_code, reason = "shared with the tests of the client")]

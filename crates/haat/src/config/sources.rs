@@ -46,6 +46,9 @@ pub struct Common {
     /// How long the upstream may fail before a run ends.
     #[serde(default = "defaults::give_up_after")]
     pub give_up_after: Period,
+    /// After so long without a sign of life a run is taken over by another server or command.
+    #[serde(default = "defaults::lease")]
+    pub lease: Period,
     /// Networks that may be called although they are not public, and by plain `http`.
     #[serde(default)]
     pub allow_networks: Vec<IpNet>,
@@ -79,7 +82,7 @@ pub struct Common {
 }
 
 /// The settings that [`Common`] has.
-const COMMON: [&str; 17] = [
+const COMMON: [&str; 18] = [
     "name",
     "kind",
     "schedule",
@@ -87,6 +90,7 @@ const COMMON: [&str; 17] = [
     "live",
     "max_vanished",
     "give_up_after",
+    "lease",
     "allow_networks",
     "allow_http",
     "total_timeout",
@@ -111,6 +115,7 @@ mod defaults {
         full_schedule: Period = Period::days(1);
         max_vanished: f64 = 0.2;
         give_up_after: Period = Period::secs(900);
+        lease: Period = Period::secs(30);
         total_timeout: Period = Period::secs(60);
         attempt_timeout: Period = Period::secs(15);
         connect_timeout: Period = Period::secs(2);
@@ -141,13 +146,16 @@ impl SourceEntry {
     }
 
     fn check(&self) -> Result<(), String> {
-        let Common { name, max_vanished, .. } = &self.common;
+        let Common { name, max_vanished, lease, .. } = &self.common;
         let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if name.is_empty() || name.len() > 64 || !name.chars().all(is_name) {
             return Err("name: must be 1 to 64 of a to z, 0 to 9, '-' and '_'".into());
         }
         if !(0.0..=1.0).contains(max_vanished) {
             return Err("max_vanished: must be a share from 0 to 1".into());
+        }
+        if !(Period::secs(1)..=Period::hours(1)).contains(lease) {
+            return Err("lease: must be from 1s to 1h".into());
         }
         self.live()?;
         let connection = self.connect()?;

@@ -123,6 +123,7 @@ fn parts(source: &SourceEntry, world: &World, shared: Option<&SharedTokens>) -> 
         live: source.live().map_err(wrong)?,
         max_vanished: common.max_vanished,
         give_up_after: common.give_up_after.duration(),
+        hold: common.lease.duration(),
     })
 }
 

@@ -164,7 +164,7 @@ fn decides_otherwise_than_resilience4j_on_purpose() {
     let after = |name, rest: &[Step]| run(name, &[&opened[..], rest].concat());
     after("one failed probe of three opens again", &[Admitted(3), Succeed(2), Fail(1), Is(Open)]);
     let again = [Admitted(1), Fail(1), Is(Open)];
-    let steps = |ms| [Wait(ms - 1), Refused, Wait(1)];
+    let steps = |ms: u64| [Wait(ms - 1), Refused, Wait(1)];
     let doubling = [10_000, 20_000, 40_000, 60_000, 60_000].map(steps).map(|wait| [&again[..], &wait[..]].concat());
     after("the open time doubles up to its most", &[doubling.concat(), vec![Admitted(1), Is(HalfOpen)]].concat());
     after(

@@ -1,4 +1,5 @@
 //! What the client does on the wire, against a server that does everything wrong that a server can.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod addresses;
 mod cancelled;

@@ -266,7 +266,11 @@ pub fn header_name(key: &str, text: &str) -> Result<HeaderName, SettingError> {
     }
 }
 
-fn sensitive(key: &str, text: &str) -> Result<HeaderValue, SettingError> {
+/// The value of a header field, marked so that nobody prints or indexes it.
+///
+/// # Errors
+/// When no field can have it.
+pub fn sensitive(key: &str, text: &str) -> Result<HeaderValue, SettingError> {
     let mut value = HeaderValue::from_str(text)
         .map_err(|_| SettingError::new(key, "has a character that no header field can have"))?;
     value.set_sensitive(true);

@@ -113,14 +113,14 @@ enum Shape {
 /// A field that can be read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
-    from: From,
+    from: Origin,
     shape: Shape,
     map: Option<BTreeMap<String, Value>>,
     default: Option<Value>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum From {
+enum Origin {
     Place(Pointer),
     Constant(Value),
 }
@@ -134,11 +134,11 @@ impl FieldSettings {
         let table = &self.0;
         let shape = self.shape(key, natural)?;
         let from = match (&table.pointer, &table.constant) {
-            (Some(pointer), None) => From::Place(Pointer::parse(key, pointer)?),
+            (Some(pointer), None) => Origin::Place(Pointer::parse(key, pointer)?),
             (None, Some(_)) if table.map.is_some() || table.default.is_some() => {
                 return Err(SettingError::new(key, "has a `constant`, beside which `map` and `default` say nothing"));
             }
-            (None, Some(constant)) => From::Constant(
+            (None, Some(constant)) => Origin::Constant(
                 shape
                     .read(constant, "")
                     .map_err(|refusal| SettingError::new(format!("{key}.constant"), refusal.detail))?,
@@ -152,10 +152,8 @@ impl FieldSettings {
             let read = shape.read(value, "");
             read.map_err(|refusal| SettingError::new(format!("{key}.{inner}"), refusal.detail))
         };
-        let map = table
-            .map
-            .as_ref()
-            .map(|map| map.iter().map(|(from, to)| Ok((from.clone(), readable(to, format!("map.{from}"))?))).collect());
+        let one = |(from, to): (&String, &Value)| Ok((from.clone(), readable(to, format!("map.{from}"))?));
+        let map = table.map.as_ref().map(|map| map.iter().map(one).collect::<Result<BTreeMap<_, _>, SettingError>>());
         let default = table.default.as_ref().map(|default| readable(default, "default".to_owned()));
         Ok(Field { from, map: map.transpose()?, default: default.transpose()?, shape })
     }
@@ -233,8 +231,8 @@ impl Field {
     /// When what it says does not fit.
     pub fn read(&self, item: &Value) -> Result<Option<Value>, Refusal> {
         let place = match &self.from {
-            From::Constant(value) => return Ok(Some(value.clone())),
-            From::Place(place) => place,
+            Origin::Constant(value) => return Ok(Some(value.clone())),
+            Origin::Place(place) => place,
         };
         let Some(found) = place.find(item) else { return Ok(self.default.clone()) };
         let Some(map) = &self.map else { return self.shape.read(found, place.as_str()).map(Some) };
@@ -252,8 +250,8 @@ impl Field {
     /// Where it is read from; empty for a constant.
     pub fn place(&self) -> &str {
         match &self.from {
-            From::Place(place) => place.as_str(),
-            From::Constant(_) => "",
+            Origin::Place(place) => place.as_str(),
+            Origin::Constant(_) => "",
         }
     }
 }

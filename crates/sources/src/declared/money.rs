@@ -1,6 +1,7 @@
 //! Prices: exact, in minor units, of whatever way an upstream writes them. Nothing is ever rounded.
 
-use haat_catalog::{Currency, Money, money::MAX_AMOUNT};
+use haat_catalog::money::{MAX_AMOUNT, MoneyError};
+use haat_catalog::{Currency, Money};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -74,7 +75,7 @@ impl PriceSettings {
                 &at,
                 format!("is no currency; for a place in the item write {{ pointer = \"{code}\" }}"),
             )),
-            false => code.parse::<Currency>().map_err(|e| SettingError::new(&at, e.to_string())),
+            false => currency_code(&at, code),
         };
         let CurrencyTable { pointer, default, constant } = &self.currency.0;
         let currency = pointer.as_ref().map(|pointer| Pointer::parse(&at, pointer)).transpose()?;
@@ -92,6 +93,14 @@ impl PriceSettings {
             otherwise,
         })
     }
+}
+
+/// A currency as it is set.
+///
+/// # Errors
+/// When ISO 4217 has none of that code.
+pub fn currency_code(key: &str, code: &str) -> Result<Currency, SettingError> {
+    code.parse().map_err(|_| SettingError::new(key, "is no currency code of ISO 4217 such as \"EUR\""))
 }
 
 impl Price {
@@ -163,7 +172,6 @@ pub fn major(amount: &Value, currency: Currency) -> Result<Money, String> {
     if digits > most || mantissa.len() > MOST_DIGITS + 2 {
         return Err(format!("has more than {most} digits; such an amount cannot be read exactly"));
     }
-    use haat_catalog::money::MoneyError;
     // The texts of these repeat the amount, which is somebody's data.
     Money::from_decimal(&text, currency).map_err(|error| match error {
         MoneyError::TooPrecise(_, places, code) => format!("has more than the {places} decimal places of {code}"),

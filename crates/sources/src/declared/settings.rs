@@ -65,8 +65,20 @@ fn told(path: &str, message: &str) -> SettingError {
     }
     // The part before it repeats the value.
     match message.strip_prefix("invalid ").and_then(|rest| rest.rsplit_once(", expected ")) {
-        Some((_, expected)) => SettingError::new(path, format!("must be {expected}")),
+        Some((_, expected)) => SettingError::new(path, format!("must be {}", in_toml(expected))),
         None => SettingError::new(path, message),
+    }
+}
+
+/// What a type of Rust is called in a settings file.
+fn in_toml(expected: &str) -> &str {
+    match expected {
+        "u64" | "i64" => "a whole number without quotes",
+        "f64" => "a number without quotes",
+        "a string" => "a text in quotes",
+        "a map" => "a table",
+        "a sequence" => "a list",
+        other => other,
     }
 }
 

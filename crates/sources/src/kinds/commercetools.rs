@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use haat_catalog::{Currency, Sku, Timestamp};
+use haat_catalog::{Sku, Timestamp};
 use haat_outbound::{Answer, Call};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use crate::declared::auth::{Auth, ClientCredential, OAuth2, token_url};
 use crate::declared::body;
 use crate::declared::convert::MomentFormat;
 use crate::declared::mapping::checked_key;
+use crate::declared::money::currency_code;
 use crate::declared::pointer::Pointer;
 use crate::declared::progress::{Progress, malformed};
 use crate::declared::request::{Base, add_parameter, encoded};
@@ -108,9 +109,9 @@ impl CommercetoolsSettings {
         if !(1..=MOST_ITEMS).contains(&page_size) {
             return Err(wrong("page_size", &format!("must be from 1 to {MOST_ITEMS}")));
         }
-        let currency: Currency = self.currency.parse().map_err(|e| SettingError::new("currency", format!("{e}")))?;
+        let currency = currency_code("currency", &self.currency)?;
         let api = base_url("api_url", &self.api_url)?;
-        let token_url = token_url("auth_url", base_url("auth_url", &self.auth_url)?.join("oauth/token").map_or("", |u| u.as_str()));
+        let token_url = token_url("auth_url", &format!("{}oauth/token", base_url("auth_url", &self.auth_url)?))?;
         let project = base_url("api_url", &format!("{api}{}", self.project_key))?;
         let mut list = project.join("product-projections").map_err(|_| wrong("api_url", "makes no address"))?;
         add_parameter(&mut list, "withTotal", "false");
@@ -121,7 +122,7 @@ impl CommercetoolsSettings {
         }
         let published = || vec![format!("view_published_products:{}", self.project_key)];
         let oauth2 = OAuth2 {
-            token_url: token_url?,
+            token_url,
             client_id: self.client_id.clone(),
             credential: ClientCredential::SecretBasic(self.client_secret.clone()),
             scopes: self.scopes.clone().unwrap_or_else(published),
@@ -249,8 +250,8 @@ impl Connector for Commercetools {
         Ok(ItemPage { items: items.to_vec(), next, total })
     }
 
-    /// By the list as well: what a single product is asked for by its id, the API neither selects prices nor expands
-    /// categories for on every version and imitation of it.
+    /// From the list as well, so that a product looks the same however it was asked for, and one that is not published is an
+    /// empty result.
     fn item(&self, key: &str, _: &Sku) -> Option<Call> {
         let mut url = self.list.clone();
         add_parameter(&mut url, "limit", "1");

@@ -40,8 +40,8 @@ pub const KIND: Kind = Kind {
 /// under way upstream when the last one read may bear an earlier time.
 const OVERLAP: Period = Period(Duration::from_secs(300));
 
-/// The settings of this kind.
-#[derive(Debug, Clone, Deserialize)]
+/// The settings of this kind. Not to be printed: a query may hold a secret.
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RestSettings {
     base_url: String,
@@ -54,7 +54,7 @@ pub struct RestSettings {
     fields: FieldsSettings,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table [sources.list]")]
 struct ListSettings {
     path: String,
@@ -77,7 +77,7 @@ struct SinceSettings {
     overlap: Option<Period>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table [sources.item]")]
 struct ItemSettings {
     path: String,
@@ -88,7 +88,6 @@ struct ItemSettings {
 }
 
 /// A source of this kind.
-#[derive(Debug)]
 pub struct Rest {
     base: Base,
     /// The address of the first page, without what pagination and `since` add.

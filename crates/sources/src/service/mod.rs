@@ -49,6 +49,8 @@ pub struct SourceParts {
     pub max_vanished: f64,
     /// How long the upstream may fail before a run ends.
     pub give_up_after: Duration,
+    /// How long a run's lease lasts without a sign of life.
+    pub hold: Duration,
 }
 
 /// What all sources have in common.
@@ -56,8 +58,6 @@ pub struct SourceParts {
 pub struct SourcesOptions {
     /// Who holds leases and reports breakers: the replica, or `command`.
     pub replica: String,
-    /// How long a lease lasts without a sign of life.
-    pub hold: Duration,
     /// How many single items of one source a run asks for at once.
     pub asks: usize,
     /// How live values are looked up.
@@ -67,8 +67,8 @@ pub struct SourcesOptions {
 impl SourcesOptions {
     /// The usual ones.
     pub fn new(replica: impl Into<String>) -> Self {
-        let SyncOptions { hold, asks, .. } = SyncOptions::default();
-        Self { replica: replica.into(), hold, asks, live: LiveOptions::default() }
+        let SyncOptions { asks, .. } = SyncOptions::default();
+        Self { replica: replica.into(), asks, live: LiveOptions::default() }
     }
 }
 
@@ -149,7 +149,7 @@ impl Sources {
                 clock: Arc::clone(&clock),
                 ids: Arc::clone(&ids),
                 options: SyncOptions {
-                    hold: options.hold,
+                    hold: parts.hold,
                     give_up_after: parts.give_up_after,
                     max_vanished: parts.max_vanished,
                     asks: options.asks,
@@ -267,7 +267,7 @@ impl Sources {
             mode,
             id: Uuid::from_bytes(*self.ids.next_id().as_bytes()),
             owner: self.options.replica.clone(),
-            hold: self.options.hold,
+            hold: part.parts.hold,
             confirm_removals,
             now: self.clock.now(),
         };
@@ -278,7 +278,7 @@ impl Sources {
             // must know as well.
             if confirm_removals && run.state != RunState::AwaitingConfirmation && !run.removals_confirmed {
                 run.removals_confirmed = true;
-                self.store.save_run(lease, run, self.options.hold, self.clock.now()).await?;
+                self.store.save_run(lease, run, part.parts.hold, self.clock.now()).await?;
             }
         }
         Ok(begun)

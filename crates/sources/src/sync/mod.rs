@@ -307,7 +307,7 @@ impl Driving<'_> {
         let Run { id, state, counts, message, .. } = &self.run;
         let (source, mode) = (&self.engine.source, measure::mode_name(self.run.mode));
         measure::ended(source, &self.run);
-        tracing::info!(source, run = %id, mode, ?state, ?counts, message, "a synchronisation has ended");
+        tracing::info!(source, run = %id, mode, ?state, ?counts, why = message, "a synchronisation has ended");
         (self.progress)(&self.run);
         Ok(())
     }

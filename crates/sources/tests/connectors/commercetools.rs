@@ -2,7 +2,6 @@
 
 use haat_catalog::{Sku, Timestamp};
 use haat_outbound::{Answer, Call};
-use haat_sources::connector::Connector;
 use haat_sources::kinds::Connection;
 use http::StatusCode;
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! Upstreams that mean no good: nothing that they answer panics, and what is refused is refused with words of our own.
 
 use haat_catalog::Timestamp;
-use haat_sources::connector::{Connector, ReadError};
+use haat_sources::connector::ReadError;
 use haat_sources::kinds::Connection;
 use http::StatusCode;
 use proptest::prelude::*;

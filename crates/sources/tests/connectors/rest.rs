@@ -1,7 +1,6 @@
 //! What an item of a declared source becomes, and how a single one is asked for.
 
 use haat_catalog::Sku;
-use haat_sources::connector::Connector;
 use haat_sources::kinds::Connection;
 use http::StatusCode;
 use http::header::{ACCEPT, AUTHORIZATION};

@@ -195,8 +195,8 @@ async fn a_hung_upstream_gathers_neither_callers_nor_lookups() {
     let mut reasons = HashSet::new();
     // A minute of 500 a second.
     for n in 0..30_000 {
-        let (live, product) = (Arc::clone(&live), products[n % 300].clone());
-        callers.spawn(async move { ask(&live, &product).await.live });
+        let (asked, product) = (Arc::clone(&live), products[n % 300].clone());
+        callers.spawn(async move { ask(&asked, &product).await.live });
         if n % 50 == 0 {
             sleep(Duration::from_millis(100)).await;
             while let Some(answered) = callers.try_join_next() {

@@ -158,7 +158,6 @@ async fn a_failed_run_does_not_move_the_watermark() {
     let watermark = world.row().await.watermark;
     world.shop.put("a", changed("a", 2, START + 50_000_000));
     world.shop.put("b", changed("b", 2, START + 50_000_000));
-    world.shop.state().changes.insert(2, Box::new(|_| {}));
     let error = haat_outbound::CallError::ForbiddenUrl("it is none");
     world.shop.state().lists_fail.extend([crate::shop::Fault::Status(500), crate::shop::Fault::Error(error)]);
     assert_eq!(world.sync(CHANGES).await.state, RunState::Failed);

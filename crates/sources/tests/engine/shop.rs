@@ -43,7 +43,7 @@ pub struct State {
 }
 
 pub struct Shop {
-    state: Mutex<State>,
+    pub state: Mutex<State>,
     pub page: usize,
     pub incremental: bool,
     /// Whether there is a request for single items.

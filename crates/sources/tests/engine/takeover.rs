@@ -35,7 +35,7 @@ async fn killed_after<F: Future>(polls: u64, future: F) -> Option<F::Output> {
 /// Changes a synchronised shop: items go, change, and come.
 fn change(world: &World) {
     (0..6).for_each(|n| world.shop.remove(&format!("k{:03}", n * 7)));
-    (0..10).for_each(|n| world.shop.put(&format!("k{:03}", n * 4 + 1), item(&format!("k{:03}", n * 4 + 1), 99)));
+    (0..8).for_each(|n| world.shop.put(&format!("k{:03}", n * 7 + 1), item(&format!("k{:03}", n * 7 + 1), 99)));
     (0..5).for_each(|n| world.shop.put(&format!("new{n}"), item(&format!("new{n}"), 1)));
     world.shop.put("k002", serde_json::json!({"id": "k002", "bad": true}));
 }

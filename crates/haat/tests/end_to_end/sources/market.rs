@@ -128,10 +128,4 @@ impl Server {
         self.ask_sync(name, body).await.expect(202);
         self.run_of(name, SOON).await
     }
-
-    /// A merge patch.
-    pub async fn patch(&self, sku: &str, patch: &Value) -> Reply {
-        let request = self.about(Method::PATCH, sku).header("content-type", "application/merge-patch+json");
-        self.send(request.body(patch.to_string())).await
-    }
 }
