@@ -99,7 +99,10 @@ test('a token revoked in the middle of a sync costs one more token and no item',
     assertDone(await haat.sync('shop', '--full'), { read: PRODUCTS, unchanged: PRODUCTS });
     assert.deepEqual(proxy.tokens, [{ status: 200 }, { status: 200 }]);
     assert.equal(proxy.count('refused'), 1);
-    assert.equal(proxy.requests.findIndex(({ ended }) => ended === 'refused'), 7);
+    assert.equal(
+        proxy.requests.findIndex(({ ended }) => ended === 'refused'),
+        7,
+    );
 });
 
 /** Changes a product by the API, as an editor does. */
@@ -141,7 +144,9 @@ test('an incremental sync brings what was changed, page by page, and leaves alon
 
 test('a full sync removes what was deleted and brings what only it can see: stock', async () => {
     const counted = (await world.api.all('inventory')).filter(({ supplyChannel }) => !supplyChannel);
-    const skus = new Set((await world.api.all('products')).slice(0, 3).map((p) => p.masterData.current.masterVariant.sku));
+    const skus = new Set(
+        (await world.api.all('products')).slice(0, 3).map((p) => p.masterData.current.masterVariant.sku),
+    );
     const moved = counted.filter(({ sku }) => skus.has(sku));
     assert.ok(moved.length > 0);
     for (const { id, version } of moved) {
@@ -160,7 +165,9 @@ test('a full sync removes what was deleted and brings what only it can see: stoc
 /** The metrics of a server by their name and labels. */
 async function metrics() {
     const lines = (await haat.ask('/metrics')).split('\n').filter((line) => line && !line.startsWith('#'));
-    return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]));
+    return new Map(
+        lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
+    );
 }
 
 test('what a server says of its calls is what the proxy has seen', async (t) => {

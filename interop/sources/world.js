@@ -122,7 +122,9 @@ export function common(name, kind, more = {}) {
         connect_timeout: '1s',
         ...more,
     };
-    return `[[sources]]\n${Object.entries(settings).map(([key, value]) => `${key} = ${text(value)}\n`).join('')}`;
+    return `[[sources]]\n${Object.entries(settings)
+        .map(([key, value]) => `${key} = ${text(value)}\n`)
+        .join('')}`;
 }
 
 /** A source of the kind `commercetools`. */

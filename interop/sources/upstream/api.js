@@ -18,7 +18,8 @@ export class Api {
     /** Asks the mock itself, as the tests do; fails if it does not like that. */
     async ask(method, path, payload) {
         const answer = await this.mock.app.inject({ method, url: `/${this.project}/${path}`, payload });
-        if (answer.statusCode >= 300) throw new Error(`the mock answers ${answer.statusCode} to ${path}: ${answer.body}`);
+        if (answer.statusCode >= 300)
+            throw new Error(`the mock answers ${answer.statusCode} to ${path}: ${answer.body}`);
         return JSON.parse(answer.body);
     }
 
@@ -48,7 +49,8 @@ export class Api {
         // By id it neither selects prices nor expands, and gives what is not published; in a list it does right.
         query.set('where', `id = "${id}"`);
         const { results = [] } = JSON.parse((await this.#page(method, query)).text);
-        if (results.length === 0) return refusal(404, 'ResourceNotFound', `The Resource with ID '${id}' was not found.`);
+        if (results.length === 0)
+            return refusal(404, 'ResourceNotFound', `The Resource with ID '${id}' was not found.`);
         return { status: 200, text: JSON.stringify(results[0]) };
     }
 

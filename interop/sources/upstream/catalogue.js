@@ -97,7 +97,9 @@ class Chance {
             name: { ...this.text(`Product ${number}`, 1) },
             slug: { en: `product-${number}` },
             ...(this.next() < 0.8 && { description: this.text(`All about ${number}.\nMore`, 0.8) }),
-            categories: this.several(categories).slice(0, this.below(4)).map(({ id }) => ({ typeId: 'category', id })),
+            categories: this.several(categories)
+                .slice(0, this.below(4))
+                .map(({ id }) => ({ typeId: 'category', id })),
             masterVariant: this.variant(sku),
             variants,
             attributes: this.attributes(SHARED),
@@ -131,7 +133,9 @@ export async function fill(api, count, seed) {
 }
 
 function productType() {
-    const definition = (level) => ([name, [type]]) => ({ name, type, level, label: { en: name }, isRequired: false });
+    const definition =
+        (level) =>
+        ([name, [type]]) => ({ name, type, level, label: { en: name }, isRequired: false });
     return {
         name: 'Everything',
         description: 'A product type with attributes of all types',

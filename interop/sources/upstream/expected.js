@@ -25,7 +25,9 @@ const first = (texts, locales) => locales.map((locale) => texts?.[locale]).find(
 function attribute(type, value, locales) {
     switch (type.name) {
         case 'set': {
-            const kept = value.map((each) => attribute(type.elementType, each, locales)).filter((each) => each !== undefined);
+            const kept = value
+                .map((each) => attribute(type.elementType, each, locales))
+                .filter((each) => each !== undefined);
             return kept.length > 0 || value.length === 0 ? kept : undefined;
         }
         case 'enum':

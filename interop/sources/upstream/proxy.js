@@ -68,7 +68,8 @@ export class Proxy {
         if (fault === 'revoke') await this.#ask('revoke', token, Object.values(this.provider.clients).at(0));
         const { active, scope = '' } = await this.#ask('introspect', token, this.checks);
         if (!active) return this.#refuse(seen, response, 401, ' error="invalid_token"');
-        if (!scope.split(' ').includes(this.scope)) return this.#refuse(seen, response, 403, ' error="insufficient_scope"');
+        if (!scope.split(' ').includes(this.scope))
+            return this.#refuse(seen, response, 403, ' error="insufficient_scope"');
         const answer = () => this.api(request.method, url);
         if (fault && fault !== 'revoke') {
             seen.ended = fault;
