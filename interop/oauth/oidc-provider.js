@@ -1,4 +1,4 @@
-// oidc-provider with the clients that Haat has, and what of its behaviour can be set set as Haat's.
+// oidc-provider with clients such as Haat has, and what of its behaviour can be set set as Haat's.
 
 import { once } from 'node:events';
 
@@ -18,12 +18,14 @@ const SCOPES = [
     'operate',
 ];
 
-/** Starts one; `haat` is a started Haat. */
-export async function startProvider(haat) {
+/**
+ * Starts one. A started Haat is what it takes, or clients and scopes of others; `lifetime` is that of tokens, in seconds.
+ */
+export async function startProvider({ clients: known, other, scopes = SCOPES, lifetime = 600 }) {
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
     const signing = await newKey('EdDSA');
-    const clients = Object.values(haat.clients).map(({ id, secret, method, scopes, key }) => ({
+    const clients = Object.values(known).map(({ id, secret, method, scopes, key }) => ({
         client_id: id,
         ...(secret && { client_secret: secret }),
         token_endpoint_auth_method: method,
@@ -37,7 +39,8 @@ export async function startProvider(haat) {
     }));
     const provider = new Provider(url, {
         clients,
-        scopes: SCOPES,
+        scopes,
+        ttl: { ClientCredentials: lifetime },
         jwks: { keys: [{ ...(await exportJWK(signing.privateKey)), alg: 'EdDSA', use: 'sig' }] },
         clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
         enabledJWA: {
@@ -60,15 +63,15 @@ export async function startProvider(haat) {
                 enabled: true,
                 defaultResource: () => url,
                 getResourceServerInfo: (_, resource, client) => {
-                    const allowed = resource === url || (resource === haat.other && client.clientId === 'elsewhere');
+                    const allowed = resource === url || (resource === other && client.clientId === 'elsewhere');
                     if (!allowed) throw new errors.InvalidTarget();
                     // Not JWTs: it refuses to introspect and revoke those.
-                    return { scope: SCOPES.join(' '), audience: resource, accessTokenFormat: 'opaque' };
+                    return { scope: scopes.join(' '), audience: resource, accessTokenFormat: 'opaque' };
                 },
             },
         },
     });
     const server = provider.listen(port, '127.0.0.1');
     await once(server, 'listening');
-    return { url, other: haat.other, clients: haat.clients, stop: () => server.close() };
+    return { url, other, clients: known, stop: () => server.close() };
 }

@@ -4,9 +4,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use haat_catalog::time::Timestamp;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
+
+use crate::retry::retry_after;
 
 /// A request to an upstream. The body is in memory, so that it can be sent again.
 #[derive(Clone)]
@@ -72,6 +75,13 @@ pub struct Answer {
     pub body: Bytes,
     /// How many attempts were made.
     pub attempts: u32,
+}
+
+impl Answer {
+    /// For how long it asks not to be asked again (`Retry-After`, RFC 9110 §10.2.3); `now` is what a date counts from.
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        retry_after(&self.headers, now)
+    }
 }
 
 impl std::fmt::Debug for Answer {

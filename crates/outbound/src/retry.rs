@@ -118,7 +118,7 @@ fn may_repeat(call: &Call, ended: &Result<Answer, CallError>) -> bool {
 }
 
 /// How long the upstream asks to wait: in seconds, or until a date.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         // More than fits is for ever.

@@ -1,8 +1,9 @@
 //! A source's upstream: what its connector asks for, sent by its caller.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use haat_catalog::{Sku, Timestamp};
+use haat_catalog::{Clock, Sku, Timestamp};
 use haat_outbound::{CallError, Caller};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -29,6 +30,15 @@ pub enum UpstreamError {
     Read(#[from] ReadError),
 }
 
+/// Why there is no page, and when to ask again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Why.
+    pub error: UpstreamError,
+    /// For how long the upstream asks not to be asked again.
+    pub retry_after: Option<Duration>,
+}
+
 /// What became of a request for one item.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Asked {
@@ -45,9 +55,16 @@ impl Upstream {
     ///
     /// # Errors
     /// When there is no answer, or it is no page.
-    pub async fn page(&self, since: Option<Timestamp>, position: Option<&Value>) -> Result<ItemPage, UpstreamError> {
-        let answer = self.caller.call(self.connector.list(since, position)).await?;
-        Ok(self.connector.read_page(since, position, &answer)?)
+    pub async fn page(
+        &self,
+        since: Option<Timestamp>,
+        position: Option<&Value>,
+        clock: &dyn Clock,
+    ) -> Result<ItemPage, Unread> {
+        let called = self.caller.call(self.connector.list(since, position)).await;
+        let answer = called.map_err(|error| Unread { error: error.into(), retry_after: None })?;
+        let read = self.connector.read_page(since, position, &answer);
+        read.map_err(|error| Unread { error: error.into(), retry_after: answer.retry_after(clock.now()) })
     }
 
     /// Asks for one item, until `deadline` if there is one.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haat_catalog::{Ids, Timestamp};
+use haat_catalog::{Clock, Ids, Timestamp};
 use haat_outbound::CallError;
 use http::StatusCode;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::connector::ReadError;
 use crate::sync::page::{Prepared, prepare};
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::{Unread, Upstream, UpstreamError};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -44,9 +44,9 @@ pub(super) struct Fetching {
 
 impl Fetching {
     /// Begins to read a page.
-    pub(super) fn begin(wanted: Wanted, upstream: Upstream, ids: Arc<dyn Ids>) -> Self {
+    pub(super) fn begin(wanted: Wanted, upstream: Upstream, ids: Arc<dyn Ids>, clock: Arc<dyn Clock>) -> Self {
         let (tell, trouble) = watch::channel(None);
-        let task = tokio::spawn(async move { fetch(wanted, &upstream, &*ids, &tell).await });
+        let task = tokio::spawn(async move { fetch(wanted, &upstream, &*ids, &*clock, &tell).await });
         Self { task: AbortOnDropHandle::new(task), trouble }
     }
 }
@@ -55,20 +55,23 @@ async fn fetch(
     wanted: Wanted,
     upstream: &Upstream,
     ids: &dyn Ids,
+    clock: &dyn Clock,
     trouble: &watch::Sender<Option<String>>,
 ) -> Result<Prepared, String> {
     let begun = Instant::now();
     let mut first_failure = None;
     let mut tries = 0;
     loop {
-        let error = match upstream.page(wanted.since, wanted.position.as_ref()).await {
+        let Unread { error, retry_after } = match upstream.page(wanted.since, wanted.position.as_ref(), clock).await {
             Ok(page) => return Ok(prepare(&*upstream.connector, ids, page)),
-            Err(error) => error,
+            Err(unread) => unread,
         };
         tries += 1;
         let failing = first_failure.get_or_insert_with(Instant::now).elapsed();
         let pause = pause(tries, &error, jitter(&wanted.source, begun.elapsed(), tries));
-        if failing + pause > patience(&error, wanted.give_up_after) {
+        // On top, as the client does: the upstream gives the same time to everybody.
+        let pause = retry_after.unwrap_or_default().saturating_add(pause);
+        if failing.saturating_add(pause) > patience(&error, wanted.give_up_after) {
             return Err(format!(
                 "page {} of the upstream's list could not be read in {tries} attempts over {} s: {error}; {}",
                 wanted.number,

@@ -207,7 +207,8 @@ impl Driving<'_> {
             number,
             give_up_after: self.engine.options.give_up_after,
         };
-        Fetching::begin(wanted, self.engine.upstream.clone(), Arc::clone(&self.engine.ids))
+        let (ids, clock) = (Arc::clone(&self.engine.ids), Arc::clone(&self.engine.clock));
+        Fetching::begin(wanted, self.engine.upstream.clone(), ids, clock)
     }
 
     /// Waits for a page, and holds on to the lease meanwhile.

@@ -24,6 +24,29 @@ async fn a_run_waits_for_an_upstream_that_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upstream_that_says_when_to_come_back_is_left_alone_until_then() {
+    let world = World::new(35);
+    // Five minutes, and a moment ten minutes after the clock of the test began.
+    let faults = [Fault::Later("300"), Fault::Later("Fri, 02 Jan 2026 03:14:06 GMT")];
+    world.shop.state().lists_fail.extend(faults);
+    let begun = Instant::now();
+    let run = world.sync(FULL).await;
+    assert_eq!((run.state, world.catalogue()), (RunState::Done, world.upstream()));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(600) && took < Duration::from_secs(610), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_wants_to_be_left_alone_for_longer_than_it_may_fail_ends_the_run_at_once() {
+    let world = World::new(5);
+    world.shop.state().list_fails = Some(Fault::Later("18446744073709551615"));
+    let begun = Instant::now();
+    let run = world.sync(FULL).await;
+    assert_eq!(run.state, RunState::Failed);
+    assert!(begun.elapsed() < Duration::from_secs(1) && run.message.unwrap().contains("429"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upstream_that_stays_away_ends_the_run_with_what_to_look_at_and_nothing_is_lost() {
     let world = World::new(35);
     world.sync(FULL).await;

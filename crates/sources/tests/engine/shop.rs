@@ -11,7 +11,8 @@ use haat_outbound::{Answer, Call, CallError, Caller};
 use haat_sources::connector::{Connector, ItemPage, Mapped, ReadError};
 use haat_sources::ports::Item;
 use haat_sources::run::ItemError;
-use http::{HeaderMap, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 /// How a call fails.
@@ -19,6 +20,8 @@ use serde_json::{Value, json};
 pub enum Fault {
     Error(CallError),
     Status(u16),
+    /// 429, with that in `Retry-After`.
+    Later(&'static str),
     /// No answer ever, whatever the deadline.
     Hang,
 }
@@ -127,6 +130,11 @@ impl Caller for Shop {
         match fault {
             Some(Fault::Error(error)) => return Err(error),
             Some(Fault::Status(status)) => return Ok(answer(status, &json!({}))),
+            Some(Fault::Later(when)) => {
+                let mut later = answer(429, &json!({}));
+                later.headers.insert(RETRY_AFTER, HeaderValue::from_static(when));
+                return Ok(later);
+            }
             Some(Fault::Hang) => std::future::pending::<()>().await,
             None => {}
         }
