@@ -105,7 +105,7 @@ fn file_to_read(inputs: &Inputs, dotenv: &[(String, String)]) -> Option<PathBuf>
 }
 
 fn finish(layers: Layers, file: Option<PathBuf>) -> Result<Loaded, ConfigError> {
-    let Layers { settings, mut problems } = layers;
+    let Layers { settings, mut problems, .. } = layers;
     let origins: BTreeMap<_, _> = settings.iter().map(|(key, s)| (key.clone(), s.origin.clone())).collect();
     let origin = |key: &str| origins.get(key).cloned().unwrap_or(Origin::Default);
     let config = match Config::deserialize(toml::Value::Table(nested(settings))) {

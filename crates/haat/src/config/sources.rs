@@ -179,7 +179,7 @@ impl<'de> Deserialize<'de> for SourceEntry {
         let wrong = |detail: String| de::Error::custom(format!("{named}{detail}"));
         let (common, settings): (toml::Table, toml::Table) =
             table.into_iter().partition(|(name, _)| COMMON.contains(&name.as_str()));
-        for missing in ["name", "kind"].iter().filter(|name| !common.contains_key(**name)) {
+        if let Some(missing) = ["name", "kind"].iter().find(|name| !common.contains_key(**name)) {
             return Err(wrong(format!("{missing}: is missing; it has to be set")));
         }
         let common = Common::deserialize(common).map_err(|error| wrong(error.message().to_owned()))?;

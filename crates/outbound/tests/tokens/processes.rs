@@ -70,8 +70,7 @@ async fn a_thousand_simultaneous_401s_in_four_processes_cost_one_fetch() {
     let mut workers: [Worker; 4] = Worker::start(&setup(&server, &provider).await).await;
     ask_all(&mut workers, 1).await;
     provider.revoke();
-    // All 401s are there before there is another token.
-    provider.next([Fault::Late(Duration::from_millis(1_500))]);
+    provider.gather(1_000);
     for worker in &mut workers {
         worker.call(250).await;
     }

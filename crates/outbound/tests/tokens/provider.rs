@@ -18,6 +18,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 
 pub const CLIENT: &str = "shop";
 pub const SECRET: &str = "queen-of-hearts-secret";
@@ -64,6 +65,7 @@ struct State {
     used: HashSet<String>,
     asked: Vec<Asked>,
     rejects_all: bool,
+    gathering: Option<Arc<Barrier>>,
 }
 
 impl Provider {
@@ -84,6 +86,7 @@ impl Provider {
             used: HashSet::new(),
             asked: vec![],
             rejects_all: false,
+            gathering: None,
         };
         Arc::new(Self { state: Mutex::new(state), clock })
     }
@@ -120,6 +123,11 @@ impl Provider {
     /// The API rejects all tokens there will be.
     pub fn reject_all(&self, rejects: bool) {
         self.state().rejects_all = rejects;
+    }
+
+    /// The next calls that the API rejects are answered together, once there are so many.
+    pub fn gather(&self, rejected: usize) {
+        self.state().gathering = Some(Arc::new(Barrier::new(rejected)));
     }
 
     /// Its clock goes wrong.
@@ -210,7 +218,7 @@ impl Provider {
         Answer { status, headers: map, body: body.to_string().into(), attempts: 1 }
     }
 
-    fn serve_api(&self, headers: &HeaderMap, body: &Bytes) -> Answer {
+    async fn serve_api(&self, headers: &HeaderMap, body: &Bytes) -> Answer {
         let token = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
         let now = self.now();
         let status = {
@@ -221,13 +229,17 @@ impl Provider {
             state.asked.push(Asked { token: token.map(str::to_owned), body: body.clone(), status });
             status
         };
+        let gathering = self.state().gathering.clone().filter(|_| status == 401);
+        if let Some(all) = gathering {
+            all.wait().await;
+        }
         self.answer(status, &[], &json!({"ok": status == 200}))
     }
 
     async fn handle(&self, path: &str, headers: &HeaderMap, body: &Bytes) -> Option<Answer> {
         match path {
             "/token" => self.give(headers, body).await,
-            _ => Some(self.serve_api(headers, body)),
+            _ => Some(self.serve_api(headers, body).await),
         }
     }
 

@@ -82,8 +82,10 @@ async fn a_thousand_simultaneous_401s_cost_one_fetch() {
     assert_eq!(call(&authorized, 1).await, [200]);
     for round in 2..=20 {
         provider.revoke();
+        provider.gather(1_000);
         assert_eq!((call(&authorized, 1_000).await, provider.fetches()), (vec![200], round));
     }
+    assert_eq!(provider.asked().iter().filter(|asked| asked.status == 401).count(), 19 * 1_000);
 }
 
 #[tokio::test(start_paused = true)]

@@ -90,6 +90,7 @@ impl World {
             live: Default::default(),
             max_vanished: 0.2,
             give_up_after: Duration::from_secs(900),
+            hold: haat_sources::sync::SyncOptions::default().hold,
         }
     }
 

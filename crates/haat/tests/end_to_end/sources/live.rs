@@ -64,9 +64,9 @@ async fn a_product_of_no_source_says_that_it_has_no_live_values() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_had_in_time_is_as_it_is_stored_with_its_age() {
     let (_stage, upstream, server) = synchronised("").await;
-    let sku = upstream.products()[1].sku.clone();
-    let stored = server.product(&sku).await.expect(200).json();
-    for (fault, reason) in [(Kind::Hang, "timeout"), (Kind::Garbage, "upstream_error")] {
+    for (n, (fault, reason)) in [(Kind::Hang, "timeout"), (Kind::Garbage, "upstream_error")].into_iter().enumerate() {
+        let sku = upstream.products()[n].sku.clone();
+        let stored = server.product(&sku).await.expect(200).json();
         upstream.fault(fault, None);
         let asked = Instant::now();
         let answer = live(&server, &sku).await;
