@@ -118,7 +118,7 @@ export function common(name, kind, more = {}) {
         full_schedule: '0s',
         allow_networks: ['127.0.0.0/8'],
         total_timeout: '20s',
-        attempt_timeout: '4s',
+        attempt_timeout: '3s',
         connect_timeout: '1s',
         ...more,
     };
@@ -140,7 +140,6 @@ export function commercetools(world, more = {}) {
         currency: CURRENCY,
         brand_attribute: 'brand',
         overlap: '1s',
-        page_size: 100,
         ...more,
     });
 }

@@ -3,7 +3,7 @@
 import { random, shuffled } from './random.js';
 
 /** How long a throttled caller is asked to wait, in seconds. */
-export const RETRY_AFTER = 1;
+export const RETRY_AFTER = 2;
 
 /** Each of them ends an exchange without what was asked for. */
 export const KINDS = ['429', '500', 'hang', 'cut'];
@@ -21,10 +21,13 @@ export function everyKind(seed) {
     };
 }
 
-/** A schedule of one fault, at the request of that number; the first is 1. */
-export function once(fault, number) {
+/** A schedule of one fault, from the request of that number on (the first is 1), so many times. */
+export function only(fault, number, times = 1) {
     let n = 0;
-    return () => ((n += 1) === number ? fault : undefined);
+    return () => {
+        n += 1;
+        return n >= number && n < number + times ? fault : undefined;
+    };
 }
 
 const body = (statusCode, message) => JSON.stringify({ statusCode, message, errors: [{ code: 'General', message }] });
