@@ -155,7 +155,7 @@ mod tests {
         assert!(KEYS.iter().any(|k| k == "http.port"));
         assert!(KEYS.iter().any(|k| k == "database.password"));
         assert_eq!(SECTIONS.iter().map(|(_, fields)| fields.len()).sum::<usize>(), KEYS.len());
-        assert_eq!(SECTIONS.first().unwrap().1, ["data_dir"]);
+        assert_eq!(SECTIONS.first().unwrap().1, ["data_dir", "sources"]);
         assert!(PLAIN_VARIABLES.iter().all(|(_, key)| KEYS.iter().any(|k| k == key)));
     }
 

@@ -73,7 +73,8 @@ async fn a_poisoned_item_is_reported_and_skipped_and_does_not_vanish() {
     let error = &run["errors"][0];
     assert!(error["key"].as_str().is_some_and(|key| key.starts_with("p-")), "{error}");
     assert!(error["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{error}");
-    assert_eq!(server.get("/v1/products?limit=1").await.json()["total"]["value"], 200);
+    server.caught_up().await;
+    assert_eq!(server.total(&[]).await, 200);
     // The command tells the same, and its exit code too.
     let told = stage.run(&["sync", "market", "--full"]).await;
     assert_eq!(told.code, Some(65), "{told:?}");
@@ -90,6 +91,7 @@ async fn more_than_a_share_goes_only_when_somebody_confirms_it() {
     let run = server.synchronize("market", &json!({"mode": "full"})).await;
     assert_eq!((&run["state"], &run["counts"]["vanished"]), (&json!("awaiting_confirmation"), &json!(60)), "{run}");
     assert!(run["message"].as_str().is_some_and(|text| text.contains("confirm")), "{run}");
+    server.caught_up().await;
     assert_eq!(server.total(&[]).await, 100);
     let source = server.source("market").await;
     assert_eq!(source["state"], "awaiting_confirmation", "{source}");

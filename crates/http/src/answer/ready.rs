@@ -52,6 +52,11 @@ impl Ready {
         Self(Arc::new(Kept { generation, complete, link, surrogates, tag, body, hash, coded }))
     }
 
+    /// The body, in no coding.
+    pub fn body(&self) -> &Bytes {
+        &self.0.body
+    }
+
     /// The same with links to its neighbours.
     pub fn with_link(self, link: Option<HeaderValue>) -> Self {
         self.with(|kept| kept.link = link)

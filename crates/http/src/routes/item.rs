@@ -8,10 +8,11 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::BytesMut;
 use haat_cache::answers::{Found, Layer, Question};
-use haat_catalog::Sku;
 use haat_catalog::ports::{StoreError, StoredProduct};
 use haat_catalog::product::ProductKey;
+use haat_catalog::{ProductId, Sku};
 use http::StatusCode;
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::answer;
@@ -59,37 +60,39 @@ pub(crate) async fn get(
     let mut parameters = parameters.read(&["live"]);
     let live = parameters.boolean("live").unwrap_or(false);
     parameters.finish()?;
+    let found = stored(&app, &key, &asked, live).await?;
     if live {
-        return read_live(&app, &key).await;
+        return read_live(&app, &found.answer).await;
     }
-    // What was written here is answered from the database until the index, which says what is out of date, knows of it.
-    let at_least = app.pages.written(&key);
-    let question = Question::new(format!("product {key}"));
-    app.pages.remember(&asked, &question, PATH, Some(&key));
-    let compute = {
-        let (app, key) = (Arc::clone(&app), key.clone());
-        move || async move { read(&app, &key).await }
-    };
-    let found = match asked.wants_newest() || at_least > app.services.index.status().seq.0 {
-        true => Found { answer: read(&app, &key).await?, layer: Layer::Computed, stale: Duration::ZERO },
-        false => app.pages.answer(&app.pages.product_overload, &asked, question, at_least, compute).await?,
-    };
     Ok(asked.respond(&app, &found).await)
 }
 
+/// The product as it is stored, kept ready or read now.
+async fn stored(app: &SharedApp, key: &str, asked: &Asked, live: bool) -> Result<Found<Ready>, Problem> {
+    // What was written here is answered from the database until the index, which says what is out of date, knows of it.
+    let at_least = app.pages.written(key);
+    let question = Question::new(format!("product {key}"));
+    if !live {
+        // What is live is not said again.
+        app.pages.remember(asked, &question, PATH, Some(key));
+    }
+    let compute = {
+        let (app, key) = (Arc::clone(app), key.to_owned());
+        move || async move { read(&app, &key).await }
+    };
+    match asked.wants_newest() || at_least > app.services.index.status().seq.0 {
+        true => Ok(Found { answer: read(app, key).await?, layer: Layer::Computed, stale: Duration::ZERO }),
+        false => app.pages.answer(&app.pages.product_overload, asked, question, at_least, compute).await,
+    }
+}
+
 /// The product with the live members that its source has now, or as it is stored, and which of them it is.
-async fn read_live(app: &App, key: &str) -> Result<Response, Problem> {
+async fn read_live(app: &App, stored: &Ready) -> Result<Response, Problem> {
     let deadline = Instant::now() + app.options.live_wait;
-    let permit = app.pages.product_overload.enter_in_turn().await;
-    let Some(permit) = permit else {
-        return Err(Problem::new(Code::Overloaded, Code::Overloaded.about()));
-    };
-    let found = find(app, key).await?;
-    // How long the upstream takes says nothing about this server.
-    drop(permit);
-    let Some(product) = found else {
-        return Err(Problem::new(Code::ProductNotFound, Code::ProductNotFound.about()));
-    };
+    let document = stored.body().clone();
+    let Named { id, sku, version } = serde_json::from_slice(&document)
+        .map_err(|e| Problem::because(Code::InternalError, format!("a product's document: {e}")))?;
+    let product = StoredProduct { id, sku, version, document };
     let answer = app.services.sources.live(&product, deadline).await;
     let live = serde_json::to_vec(&answer.live).map_err(|e| Problem::because(Code::InternalError, e.to_string()))?;
     let Some(members) = answer.document.strip_suffix(b"}") else {
@@ -100,6 +103,14 @@ async fn read_live(app: &App, key: &str) -> Result<Response, Problem> {
         body.extend_from_slice(part);
     }
     Ok(answer::json(StatusCode::OK, body.freeze()))
+}
+
+/// What of a product's document names it.
+#[derive(Deserialize)]
+struct Named {
+    id: ProductId,
+    sku: Sku,
+    version: u64,
 }
 
 async fn read(app: &App, key: &str) -> Result<Ready, Problem> {

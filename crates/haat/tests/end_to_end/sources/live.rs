@@ -64,9 +64,9 @@ async fn a_product_of_no_source_says_that_it_has_no_live_values() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_had_in_time_is_as_it_is_stored_with_its_age() {
     let (_stage, upstream, server) = synchronised("").await;
-    let sku = upstream.products()[1].sku.clone();
-    let stored = server.product(&sku).await.expect(200).json();
-    for (fault, reason) in [(Kind::Hang, "timeout"), (Kind::Garbage, "upstream_error")] {
+    for (n, (fault, reason)) in [(Kind::Hang, "timeout"), (Kind::Garbage, "upstream_error")].into_iter().enumerate() {
+        let sku = upstream.products()[n].sku.clone();
+        let stored = server.product(&sku).await.expect(200).json();
         upstream.fault(fault, None);
         let asked = Instant::now();
         let answer = live(&server, &sku).await;
@@ -113,8 +113,12 @@ async fn callers_who_ask_for_one_product_share_one_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_upstream_hangs_listings_are_answered_and_live_requests_fall_back() {
     let (_stage, upstream, server) = synchronised("").await;
-    upstream.fault(Kind::Hang, None);
     let skus: Vec<String> = upstream.products().iter().map(|p| p.sku.clone()).collect();
+    // As they are stored they are at hand: so many that have to be read at once would be too much for this server.
+    for sku in &skus {
+        server.product(sku).await.expect(200);
+    }
+    upstream.fault(Kind::Hang, None);
     let mut asking = JoinSet::new();
     for n in 0..400 {
         let (server, sku) = (Arc::clone(&server), skus[n % skus.len()].clone());

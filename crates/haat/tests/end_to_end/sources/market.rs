@@ -28,7 +28,8 @@ pub async fn market(backend: Backend, options: Options, more: &str) -> (Stage, M
     let stage = Stage::new(backend).await;
     let section = upstream.sources_section("market");
     // Retries and patience of a test: what fails is tried again soon.
-    let settings = format!("schedule = \"0s\"\nfull_schedule = \"0s\"\nattempt_timeout = \"2s\"\ntotal_timeout = \"5s\"\n{more}");
+    let settings =
+        format!("schedule = \"0s\"\nfull_schedule = \"0s\"\nattempt_timeout = \"2s\"\ntotal_timeout = \"5s\"\n{more}");
     let section = section.replace("schedule = \"10s\"\nfull_schedule = \"5m\"\n", &settings);
     assert!(section.contains("attempt_timeout"), "{section}");
     stage.configure(&section);

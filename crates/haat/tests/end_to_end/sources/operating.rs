@@ -13,8 +13,14 @@ async fn sources_stand_in_the_api_and_on_the_command_line() {
     let server = stage.start().await;
     let all = server.get("/v1/sources").await.expect(200).json();
     let source = &all["data"][0];
-    assert_eq!((&source["name"], &source["kind"], &source["state"]), (&json!("market"), &json!("rest"), &json!("idle")));
-    assert_eq!((&source["run"], &source["items"], &source["live"]), (&Value::Null, &json!(0), &json!(["stock", "price"])));
+    assert_eq!(
+        (&source["name"], &source["kind"], &source["state"]),
+        (&json!("market"), &json!("rest"), &json!("idle"))
+    );
+    assert_eq!(
+        (&source["run"], &source["items"], &source["live"]),
+        (&Value::Null, &json!(0), &json!(["stock", "price"]))
+    );
     server.synchronize("market", &json!({})).await;
     let source = server.source("market").await;
     assert_eq!((&source["items"], &source["last_full"]["counts"]["created"]), (&json!(50), &json!(50)), "{source}");
@@ -102,7 +108,10 @@ async fn mistakes_in_the_settings_of_a_source_are_named_before_anything_starts()
         ("[[sources]]\nname = \"a\"\n", "source 'a': kind: is missing"),
         ("[[sources]]\nname = \"a\"\nkind = \"rets\"\n", "did you mean \"rest\"?"),
         ("[sources.a]\nkind = \"rest\"\n", "is a list: begin each with [[sources]]"),
-        ("[[sources]]\nname = \"a\"\nkind = \"rest\"\nbase_url = \"${NO_SUCH}\"\n", "names the variable NO_SUCH, which is not set"),
+        (
+            "[[sources]]\nname = \"a\"\nkind = \"rest\"\nbase_url = \"${NO_SUCH}\"\n",
+            "names the variable NO_SUCH, which is not set",
+        ),
     ] {
         stage.configure(toml);
         let checked = stage.run(&["config", "check"]).await;
