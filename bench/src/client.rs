@@ -90,6 +90,12 @@ impl Client {
         self.answer().await
     }
 
+    /// Another request with a JSON body, which may be empty.
+    pub async fn request(&mut self, method: &str, target: &str, json: &[u8]) -> anyhow::Result<Answer> {
+        self.send_with_body(method, target, "application/json", json).await?;
+        self.answer().await
+    }
+
     async fn send_with_body(&mut self, method: &str, target: &str, kind: &str, body: &[u8]) -> anyhow::Result<()> {
         let (length, field) = (body.len(), &self.field);
         let head = format!(

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use crate::client::{Answer, Client};
+use crate::live;
 use crate::load::{Latencies, latencies, record};
 
 /// Who answered, by `Cache-Status`.
@@ -54,6 +55,8 @@ pub struct Seen {
     pub status: u16,
     /// Who answered.
     pub cached: Cached,
+    /// What it says of live values ([`live::said`]).
+    pub live: Option<&'static str>,
     /// Its body among [`Run::bodies`], where they are kept.
     pub body: Option<usize>,
 }
@@ -164,10 +167,10 @@ impl Shared {
 
     fn note(&self, begun: Instant, sent: Instant, answer: Answer) {
         let received = Instant::now();
-        let (status, cached) = (answer.status, Cached::of(&answer));
+        let (status, cached, live) = (answer.status, Cached::of(&answer), live::said(&answer));
         let mut log = self.log();
         let body = if self.keep { log.body(answer) } else { None };
-        log.seen.push(Seen { begun, sent, received, status, cached, body });
+        log.seen.push(Seen { begun, sent, received, status, cached, live, body });
     }
 
     fn end(&self, started: Instant) -> Run {

@@ -14,6 +14,7 @@ mod hot_writes;
 mod ingest;
 mod limits;
 mod listing;
+mod live;
 mod load;
 mod mariadb;
 mod nginx;
@@ -28,6 +29,7 @@ mod small;
 mod sql;
 mod stampede;
 mod tokens;
+mod upstream;
 mod workload;
 mod wrk;
 
@@ -251,6 +253,30 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         tokens: u64,
     },
+    /// An upstream that takes requests and never answers, beside listings; and synchronisations beside imports.
+    Upstream {
+        /// Only one of the two.
+        #[arg(long, value_enum)]
+        only: Option<upstream::Part>,
+        /// How often each kind of traffic beside the listings has a turn.
+        #[arg(long, default_value_t = 5)]
+        rounds: u64,
+        /// Seconds of a turn.
+        #[arg(long, default_value_t = 6)]
+        round_seconds: u64,
+        /// Seconds that the upstream hangs in one go, while memory is looked at.
+        #[arg(long, default_value_t = 60)]
+        hang_seconds: u64,
+        /// Listings per second.
+        #[arg(long, default_value_t = 300)]
+        rate: u32,
+        /// Requests for live values, or whatever is in their place, per second.
+        #[arg(long, default_value_t = 500)]
+        live: u32,
+        /// How many products are synchronised, 200,000 at most.
+        #[arg(long, default_value_t = small::PRODUCTS)]
+        sync_products: u64,
+    },
     /// Put the sections together.
     Report {
         /// Where.
@@ -292,6 +318,10 @@ async fn main() -> anyhow::Result<()> {
         Command::Tokens { rounds, seconds, connections, rate, page_rounds, page_seconds, tokens } => {
             let (aim, page) = (wrk::Aim { connections, seconds }, wrk::Aim { connections: 64, seconds: page_seconds });
             tokens::run(&bench, tokens::Plan { rounds, aim, rate, page_rounds, page, tokens }).await
+        }
+        Command::Upstream { only, rounds, round_seconds, hang_seconds, rate, live, sync_products } => {
+            let plan = upstream::Plan { only, rounds, round_seconds, hang_seconds, rate, live, sync_products };
+            upstream::run(&bench, plan).await
         }
         Command::Report { out } => report::assemble(&bench, &out),
     }

@@ -69,19 +69,27 @@ impl MariaDb {
         Ok(())
     }
 
-    /// One statement, through the command-line client as the superuser.
-    async fn sql(&self, statement: &str) -> anyhow::Result<()> {
+    /// One statement, through the command-line client as the superuser, and its rows in columns with tabs in between.
+    async fn sql(&self, statement: &str) -> anyhow::Result<String> {
         let socket = format!("--socket={}", self.folder.join("socket").display());
-        let output =
-            Command::new("mariadb").args(["--no-defaults", &socket, "-uroot", "-e", statement]).output().await?;
+        let arguments = ["--no-defaults", &socket, "-uroot", "--batch", "--skip-column-names", "-e", statement];
+        let output = Command::new("mariadb").args(arguments).output().await?;
         ensure!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// One of the server's counters (`SHOW GLOBAL STATUS`).
+    pub async fn counter(&self, name: &str) -> anyhow::Result<u64> {
+        let row = self.sql(&format!("SHOW GLOBAL STATUS LIKE '{name}'")).await?;
+        let value = row.trim().split('\t').nth(1);
+        value.and_then(|value| value.parse().ok()).with_context(|| format!("mariadbd does not count {name}"))
     }
 
     /// Forgets what Haat has written.
     pub async fn empty(&self) -> anyhow::Result<()> {
         self.sql("DROP DATABASE haat").await?;
-        self.sql("CREATE DATABASE haat CHARACTER SET utf8mb4").await
+        self.sql("CREATE DATABASE haat CHARACTER SET utf8mb4").await?;
+        Ok(())
     }
 
     /// How Haat is told of it.

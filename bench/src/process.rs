@@ -50,6 +50,13 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(TICK * ticks)
 }
 
+/// Bytes that this process and those of its children that have ended have sent to disks so far (`/proc/self/io`).
+pub fn written() -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/io")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+    line.context("the system does not count what processes write")?.trim().parse().context("bytes")
+}
+
 /// Runs a command to its end.
 ///
 /// # Errors
