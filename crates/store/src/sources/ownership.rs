@@ -51,11 +51,14 @@ impl Ownership {
                 let Item { key, sku, order } = &of.item;
                 let (sku_is_new, key_is_new) = (skus.insert(sku), keys.insert(key));
                 if key.is_empty() || key.len() > MAX_KEY_BYTES || key.starts_with(RETIRED) {
-                    let rule = "1 to 255 bytes, the first of which is not 1";
-                    return Some(refused(key, "", format!("what the source calls it must be {rule}")));
+                    let rule = "what the source calls it must be 1 to 255 bytes and not begin with U+0001";
+                    return Some(refused(key, "", rule.to_owned()));
                 }
-                if !sku_is_new || !key_is_new || of.overlay.sku != *sku {
+                if !sku_is_new || !key_is_new {
                     return Some(refused(key, "/sku", format!("the sku '{sku}' or its item is on this page already")));
+                }
+                if of.overlay.sku != *sku {
+                    return Some(refused(key, "/sku", format!("the item says that its sku is '{sku}' and another")));
                 }
                 if let Some(row) = self.by_sku.get(sku.as_str()).filter(|row| !self.is_own(row)) {
                     let other = String::from_utf8_lossy(&row.source);

@@ -45,8 +45,8 @@ pub async fn a_run_is_kept_as_it_was_saved(s: &Subject) {
     assert_eq!(names, ["Großmarkt", "Großmarkt "]);
 }
 
-/// However many begin at once, on however many replicas, as long as the one who did holds on to it.
-pub async fn a_source_has_one_run_at_a_time(s: &Subject) {
+/// The one of eight who begin at the same time that may.
+async fn one_of_many(s: &Subject) -> Holder {
     let mut replicas = JoinSet::new();
     for replica in 0..8 {
         let subject = s.clone();
@@ -54,7 +54,16 @@ pub async fn a_source_has_one_run_at_a_time(s: &Subject) {
     }
     let mut holders: Vec<Holder> = replicas.join_all().await.into_iter().flatten().collect();
     assert_eq!(holders.len(), 1);
-    let mut holder = holders.remove(0);
+    holders.remove(0)
+}
+
+/// However many begin at once, on however many replicas, as long as the one who did holds on to it.
+pub async fn a_source_has_one_run_at_a_time(s: &Subject) {
+    // The first of all, for which there is no row yet, and those after it.
+    for _ in 0..10 {
+        one_of_many(s).await.done().await;
+    }
+    let mut holder = one_of_many(s).await;
     let late = |seconds| Begin { now: after_noon(seconds), ..begin("s", 99) };
     let Begun::Running(run) = s.sources.begin_run(late(59)).await.unwrap() else { panic!("it is held") };
     assert_eq!(*run, holder.run);
@@ -86,6 +95,35 @@ pub async fn a_run_whose_holder_is_gone_goes_on_from_where_it_stood(s: &Subject)
     heir.done().await;
     let row = s.source("s").await;
     assert_eq!((row.items, row.last_full.map(|run| run.id)), (9, Some(Uuid::from_u128(1))));
+}
+
+/// Even if the holder before is only slow, and commits a page at that very moment.
+pub async fn whoever_takes_a_run_over_has_all_that_was_written_for_it(s: &Subject) {
+    let mut holder = s.hold(begin("s", 1)).await;
+    for round in 1..6 {
+        s.gate.close();
+        let page = tokio::spawn(async move {
+            holder.page(many(round * 3..round * 3 + 3, "x")).await;
+            holder
+        });
+        s.gate.someone_waits().await;
+        let heir = tokio::spawn({
+            let (subject, now) = (s.clone(), after_noon(i64::from(round) * 61));
+            async move { subject.hold(Begin { now, ..begin("s", 2) }).await }
+        });
+        // Time enough to look at the row, if it could be looked at.
+        for _ in 0..20 {
+            assert_eq!(s.source("s").await.run.unwrap().counts.pages, u64::from(round) - 1);
+        }
+        assert!(!heir.is_finished(), "it waits for the page");
+        s.gate.open();
+        let before = page.await.unwrap();
+        let heir = heir.await.unwrap();
+        assert_eq!((heir.run.counts, &heir.run.position), (before.run.counts, &before.run.position));
+        assert_eq!((heir.run.counts.created, heir.lease.fence), (u64::from(round) * 3, before.lease.fence + 1));
+        holder = heir;
+    }
+    assert_eq!(s.items_of("s").await.len(), 15);
 }
 
 /// The holder before is told so, whatever it tries, and nothing of it is written.
