@@ -2,7 +2,7 @@
 //!
 //! Over the last ten seconds, at most a share of the calls (a fifth by default) is sent again. Every replica keeps to it,
 //! so the fleet does: an upstream that fails for everybody sees 1.2 times the calls that are offered, where three attempts
-//! each would be 3 times. The idea is that of Finagle's and Linkerd's retry budgets.
+//! each would be 3 times (and, where there are few calls, the reserve of every replica once). The idea is that of Finagle's and Linkerd's retry budgets.
 //!
 //! Few calls would have no retry at all: one in ten seconds earns a fifth of one. For these there is a small reserve. It is
 //! no addition to the share but instead of it (the greater of both counts), and once it is spent it comes back only with a

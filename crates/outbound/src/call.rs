@@ -34,6 +34,8 @@ pub enum Repeat {
     /// As its method says (RFC 9110 §9.2.2): idempotent ones may.
     #[default]
     ByMethod,
+    /// It may not, even where it was refused: it is good once, like a signed statement. Only where no connection was opened.
+    Never,
     /// It may: it carries an idempotency key, or is known to change nothing (a search by `POST`, a token request).
     Harmless,
 }
@@ -53,7 +55,11 @@ impl Call {
 
     /// Whether it may be sent again although an earlier attempt may have been carried out.
     pub fn may_repeat(&self) -> bool {
-        self.repeat == Repeat::Harmless || self.method.is_idempotent()
+        match self.repeat {
+            Repeat::ByMethod => self.method.is_idempotent(),
+            Repeat::Never => false,
+            Repeat::Harmless => true,
+        }
     }
 }
 

@@ -97,7 +97,8 @@ impl Client {
         Self {
             total_timeout: options.total_timeout,
             attempt_timeout: options.attempt_timeout,
-            cut_off: options.breaker.cut_off,
+            // Shorter than an attempt, whatever is set: one that hangs must tell something.
+            cut_off: options.breaker.cut_off.min(options.attempt_timeout.mul_f64(0.9)),
             guard,
             retry: Retry::new(options.retry, around.random.clone(), around.clock),
             breaker: Breaker::new(Arc::clone(&upstream), options.breaker, around.random),

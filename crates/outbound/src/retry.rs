@@ -11,12 +11,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use haat_catalog::Clock;
 use haat_catalog::time::Timestamp;
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use crate::budget::Budget;
-use crate::call::{Answer, Call, CallError};
+use crate::call::{Answer, Call, CallError, Repeat};
 use crate::random::Random;
 
 /// How often a call is sent, and how fast after each other.
@@ -104,7 +104,7 @@ pub(crate) fn failed(status: StatusCode) -> bool {
 fn may_repeat(call: &Call, ended: &Result<Answer, CallError>) -> bool {
     match ended {
         Ok(answer) => match answer.status {
-            StatusCode::TOO_MANY_REQUESTS => true,
+            StatusCode::TOO_MANY_REQUESTS => call.repeat != Repeat::Never,
             StatusCode::INTERNAL_SERVER_ERROR
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
@@ -125,8 +125,11 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
         return Some(text.parse().map_or(Duration::MAX, Duration::from_secs));
     }
     let until = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-    let now = u64::try_from(now.as_millis()).unwrap_or(0);
-    Some(until.saturating_sub(Duration::from_millis(now)))
+    // By the clock of whoever wrote the date, where that is told.
+    let date = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    let theirs = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+    let ours = || Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(0));
+    Some(until.saturating_sub(theirs.unwrap_or_else(ours)))
 }
 
 #[cfg(test)]
@@ -135,7 +138,6 @@ mod tests {
     use http::{HeaderValue, Method};
 
     use super::*;
-    use crate::call::Repeat;
 
     struct Fixed(i64);
 
@@ -220,6 +222,10 @@ mod tests {
     async fn the_upstreams_wish_to_wait_is_the_least_wait() {
         let now = Timestamp::from_millis(THEN);
         let asked = |text: &str| retry_after(&later(text).unwrap().headers, now);
+        // Their clock is five minutes behind ours, and so is what they mean.
+        let mut theirs = later("Sun, 06 Nov 1994 08:44:57 GMT").unwrap().headers;
+        theirs.insert(DATE, HeaderValue::from_static("Sun, 06 Nov 1994 08:44:37 GMT"));
+        assert_eq!(retry_after(&theirs, now), Some(Duration::from_secs(20)));
         assert_eq!(asked("7"), Some(ms(7_000)));
         assert_eq!(asked("0"), Some(ms(0)));
         assert_eq!(asked("Sun, 06 Nov 1994 08:49:47 GMT"), Some(ms(10_000)));

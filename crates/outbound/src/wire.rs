@@ -10,6 +10,7 @@ use reqwest::redirect;
 use crate::address::{AddressGuard, Forbidden, Lookup};
 use crate::call::{Answer, Call, CallError};
 use crate::options::ClientOptions;
+use crate::retry::failed;
 
 /// What carries an attempt: the wire, or in tests of time something that keeps to paused time.
 #[async_trait]
@@ -90,7 +91,11 @@ impl Exchange for Wire {
             *request.body_mut() = Some(call.body.clone().into());
         }
         let mut response = client.execute(request).await.map_err(explain)?;
-        let body = self.body(&mut response).await?;
+        let body = match self.body(&mut response).await {
+            // That it failed says more than how long it is about it.
+            Err(CallError::TooLarge { .. }) if failed(response.status()) => Bytes::new(),
+            body => body?,
+        };
         let headers = std::mem::take(response.headers_mut());
         Ok(Answer { status: response.status(), headers, body, attempts: 1 })
     }

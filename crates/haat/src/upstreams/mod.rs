@@ -108,7 +108,8 @@ fn parts(source: &SourceEntry, world: &World, shared: Option<&SharedTokens>) -> 
         None => client.clone(),
         Some(oauth2) => {
             let tokens = tokens(oauth2, common, world, shared.cloned()).map_err(wrong)?;
-            Arc::new(Authorized::new(client.clone(), tokens).only_to(connection.base_url.origin()))
+            let authorized = Authorized::new(client.clone(), tokens).within(common.total_timeout.duration());
+            Arc::new(authorized.only_to(connection.base_url.origin()))
         }
     };
     let unless_never = |period: Period| Some(period.duration()).filter(|period| !period.is_zero());

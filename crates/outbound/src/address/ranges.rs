@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// IPv4: network and length of its prefix.
-const SPECIAL_V4: [(Ipv4Addr, u32); 15] = [
+const SPECIAL_V4: [(Ipv4Addr, u32); 16] = [
     // This network (RFC 791).
     (Ipv4Addr::new(0, 0, 0, 0), 8),
     // Private (RFC 1918).
@@ -27,6 +27,8 @@ const SPECIAL_V4: [(Ipv4Addr, u32); 15] = [
     (Ipv4Addr::new(192, 88, 99, 0), 24),
     // Benchmarks (RFC 2544).
     (Ipv4Addr::new(198, 18, 0, 0), 15),
+    // The platform's own channel to the machines of a large cloud, which no registry has as special.
+    (Ipv4Addr::new(168, 63, 129, 16), 32),
     // Multicast (RFC 5771).
     (Ipv4Addr::new(224, 0, 0, 0), 4),
     // Reserved (RFC 1112), and the broadcast address.

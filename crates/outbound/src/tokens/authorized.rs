@@ -1,6 +1,7 @@
 //! A [`Caller`] whose calls carry the access token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use http::header::AUTHORIZATION;
@@ -9,6 +10,7 @@ use url::Origin;
 
 use super::manager::TokenManager;
 use super::token::Token;
+use crate::retry::failed;
 use crate::{Answer, Call, CallError, Caller};
 
 /// Sends calls with an access token (RFC 6750 §2.1). Without one nothing is sent. A call that is answered 401 is made once
@@ -17,18 +19,26 @@ pub struct Authorized {
     caller: Arc<dyn Caller>,
     tokens: TokenManager,
     origin: Option<Origin>,
+    total: Option<Duration>,
 }
 
 impl Authorized {
     /// Sends through `caller`, with tokens of `tokens`.
     pub fn new(caller: Arc<dyn Caller>, tokens: TokenManager) -> Self {
-        Self { caller, tokens, origin: None }
+        Self { caller, tokens, origin: None, total: None }
     }
 
     /// Calls to anywhere but this origin are refused, so that a link in an answer does not lead the token elsewhere.
     #[must_use]
     pub fn only_to(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
+        self
+    }
+
+    /// A call takes no longer than that, with the search for a token and with a second attempt after a 401.
+    #[must_use]
+    pub fn within(mut self, total: Duration) -> Self {
+        self.total = Some(total);
         self
     }
 
@@ -56,18 +66,16 @@ impl Authorized {
 
 #[async_trait::async_trait]
 impl Caller for Authorized {
-    async fn call(&self, call: Call) -> Result<Answer, CallError> {
+    async fn call(&self, mut call: Call) -> Result<Answer, CallError> {
         if self.origin.as_ref().is_some_and(|origin| *origin != call.url.origin()) {
             return Err(CallError::ForbiddenUrl("the access token is not for that host"));
         }
         let began = Instant::now();
+        // Looking for a token and being answered twice is one call.
+        call.deadline = call.deadline.into_iter().chain(self.total.map(|total| began + total)).min();
         let token = self.token_before(began, call.deadline).await?;
         let first = self.send(&call, &token).await?;
-        if first.status != StatusCode::UNAUTHORIZED {
-            self.tokens.accepted();
-            return Ok(first);
-        }
-        if !self.tokens.rejected(&token) {
+        if first.status != StatusCode::UNAUTHORIZED || !self.tokens.rejected(&token) {
             return Ok(first);
         }
         let token = self.token_before(began, call.deadline).await?;
@@ -78,7 +86,10 @@ impl Caller for Authorized {
             StatusCode::UNAUTHORIZED => {
                 self.tokens.rejected(&token);
             }
-            _ => self.tokens.accepted(),
+            // Not what some other call is answered with the old one: one endpoint that likes no token would have a new one
+            // fetched each time.
+            status if !failed(status) => self.tokens.accepted(),
+            _ => {}
         }
         Ok(Answer { attempts: first.attempts.saturating_add(second.attempts), ..second })
     }

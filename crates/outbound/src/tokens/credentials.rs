@@ -69,7 +69,7 @@ impl ClientAuth {
 }
 
 /// Credentials as they are configured, unchecked.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CredentialsDraft {
     /// Who issues the tokens: the provider's issuer, or any text that names it.
     pub issuer: String,
@@ -87,6 +87,14 @@ pub struct CredentialsDraft {
     pub resources: Vec<String>,
     /// Parameters that the provider wants besides.
     pub extra: Vec<(String, Secret)>,
+}
+
+impl fmt::Debug for CredentialsDraft {
+    /// Client and host: nobody has looked yet whether a password is in the URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.token_url.host_str().unwrap_or_default();
+        write!(f, "CredentialsDraft({} at {host})", self.client_id)
+    }
 }
 
 /// What is wrong with credentials.

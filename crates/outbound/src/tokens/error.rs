@@ -41,7 +41,6 @@ impl TokenError {
     pub(super) fn is_lasting(&self) -> bool {
         match self {
             Self::Refused(_) => true,
-            Self::Status(status) => (400..500).contains(status) && ![408, 425, 429].contains(status),
             _ => false,
         }
     }

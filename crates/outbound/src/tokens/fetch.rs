@@ -19,9 +19,14 @@ use crate::{CallError, Caller};
 /// twice as long after the next one, and so on.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
-/// By how much a provider's clock may differ before statements are made by its time instead of ours: as much as Haat's own
-/// token endpoint forgives.
-const SKEW: Duration = Duration::from_secs(15);
+/// An answer that is no refusal and no token is looked at again after so long, and at most so long.
+const FIRST_GLANCE: Duration = Duration::from_millis(250);
+const LONGEST_GLANCE: Duration = Duration::from_secs(5);
+/// The longest that an endpoint which is down is believed when it says how long that will last.
+const LONGEST_GUESS: Duration = Duration::from_secs(10);
+/// By how much a provider's clock may differ before statements are made by its time instead of ours: about as exact as the
+/// `Date` of its answers is. Some providers forgive no more.
+const SKEW: Duration = Duration::from_secs(2);
 
 /// What a fetch needs, and what it has learnt.
 pub(super) struct Fetcher {
@@ -78,16 +83,17 @@ impl Fetcher {
         Some(TokenError::NotYet { retry_in, last: Box::new(last) })
     }
 
-    /// A new token from the endpoint.
+    /// A new token from the endpoint, within the usual patience, and before `by` if that is earlier.
     ///
     /// # Errors
     /// When it gives none, or is not to be asked now.
-    pub async fn fetch(&self) -> Result<Token, TokenError> {
+    pub async fn fetch(&self, by: Option<Instant>) -> Result<Token, TokenError> {
         if let Some(error) = self.pausing() {
             return Err(error);
         }
         let began = Instant::now();
-        let fetched = self.ask().await;
+        let latest = began + self.patience;
+        let fetched = self.ask(by.map_or(latest, |by| by.min(latest))).await;
         let outcome = fetched.as_ref().map_or_else(|failed| failed.error.outcome(), |_| "ok");
         metrics::counter!("haat_outbound_token_fetches_total", "upstream" => self.upstream.clone(), "outcome" => outcome)
             .increment(1);
@@ -110,33 +116,37 @@ impl Fetcher {
     fn pause(&self, failed: &Failed) {
         if failed.error.is_lasting() {
             self.learnt.pause.fail(FIRST_WAIT, LONGEST_WAIT, &*self.random);
+        } else if matches!(failed.error, TokenError::Status(_) | TokenError::Unusable(_)) {
+            // Something else answers at that address, for a moment or for good.
+            self.learnt.pause.fail(FIRST_GLANCE, LONGEST_GLANCE, &*self.random);
         }
         if let Some(wait) = failed.retry_after {
-            self.learnt.pause.wait(wait);
+            // Of an endpoint that is down it is a guess, and callers wait for it to be wrong.
+            let is_down = matches!(failed.error, TokenError::Status(status) if status >= 500);
+            self.learnt.pause.wait(if is_down { wait.min(LONGEST_GUESS) } else { wait });
         }
         *self.learnt.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed.error.clone());
     }
 
     /// Asks; once more where the provider's clock, which its answer has told, may be why it refused.
-    async fn ask(&self) -> Result<Token, Failed> {
+    async fn ask(&self, deadline: Instant) -> Result<Token, Failed> {
         let before = self.learnt.ahead_ms.load(Ordering::Relaxed);
-        let asked = self.ask_once().await;
+        let asked = self.ask_once(deadline).await;
         let moved = self.learnt.ahead_ms.load(Ordering::Relaxed).abs_diff(before) > SKEW.as_millis() as u64;
         let signs = matches!(self.credentials.auth, ClientAuth::PrivateKeyJwt { .. });
         match asked {
-            Err(Failed { error: TokenError::Refused(_), .. }) if signs && moved => self.ask_once().await,
+            Err(Failed { error: TokenError::Refused(_), .. }) if signs && moved => self.ask_once(deadline).await,
             asked => asked,
         }
     }
 
-    async fn ask_once(&self) -> Result<Token, Failed> {
+    async fn ask_once(&self, deadline: Instant) -> Result<Token, Failed> {
         // A token's life counts from here: it is issued later, never earlier.
         let sent = Instant::now();
-        let deadline = sent + self.patience;
         let call = request::build(&self.credentials, self.provider_now(), unique(&*self.random), deadline)?;
         let answer = match timeout_at(deadline, self.caller.call(call)).await {
             Ok(answer) => answer.map_err(TokenError::NoAnswer)?,
-            Err(_) => return Err(TokenError::NoAnswer(CallError::Timeout(self.patience)).into()),
+            Err(_) => return Err(TokenError::NoAnswer(CallError::Timeout(sent.elapsed())).into()),
         };
         self.learn_time(response::date(&answer.headers));
         let issued = response::read(&answer).map_err(|error| {

@@ -234,7 +234,7 @@ impl Inner {
     }
 
     async fn find(&self, want: Want) -> Result<Token, TokenError> {
-        let Some(shelf) = &self.shelf else { return self.fetcher.fetch().await };
+        let Some(shelf) = &self.shelf else { return self.fetch(want).await };
         if let Some(found) = self.find_while_up(shelf, want).await {
             return found;
         }
@@ -245,8 +245,15 @@ impl Inner {
         // It may be back.
         match self.find_while_up(shelf, want).await {
             Some(found) => found,
-            None => self.fetcher.fetch().await,
+            None => self.fetch(want).await,
         }
+    }
+
+    /// Fetches a token. One ahead of time ends with the one that serves meanwhile: whoever needs one then must not wait for an
+    /// endpoint that hung before.
+    async fn fetch(&self, want: Want) -> Result<Token, TokenError> {
+        let serving = self.flights.token().filter(|_| want == Want::Fresh);
+        self.fetcher.fetch(serving.map(|token| token.ends())).await
     }
 
     /// What is found with the shared cache; none if that does not answer, and nothing was fetched then.
@@ -285,7 +292,7 @@ impl Inner {
             }
             if Instant::now() >= deadline {
                 tracing::warn!(upstream = self.options.upstream, "other processes do not get an access token");
-                return Ok(self.fetcher.fetch().await);
+                return Ok(self.fetch(want).await);
             }
             sleep(LOOK.mul_f64(0.5 + self.random.fraction())).await;
         }
@@ -296,7 +303,7 @@ impl Inner {
         if let Ok(Some(token)) = self.on(shelf, want).await {
             return Ok(token);
         }
-        let token = self.fetcher.fetch().await?;
+        let token = self.fetch(want).await?;
         match shelf.write(&token, held.fence).await {
             Ok(true) => {}
             Ok(false) => {

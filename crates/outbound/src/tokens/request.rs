@@ -54,7 +54,7 @@ pub(super) fn build(
             form.append_pair("client_id", id).append_pair("client_assertion_type", ASSERTION_TYPE);
             form.append_pair("client_assertion", &statement);
             // A statement is good once: where an attempt may have arrived, the same one would be refused.
-            repeat = Repeat::ByMethod;
+            repeat = Repeat::Never;
         }
     }
     Ok(Call {

@@ -31,7 +31,7 @@ impl Issued {
     pub fn life(&self) -> Duration {
         let seconds = match &self.expires_in {
             serde_json::Value::Number(number) => number.as_f64(),
-            serde_json::Value::String(text) => text.trim().parse().ok(),
+            serde_json::Value::String(text) => text.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite()),
             _ => None,
         };
         match seconds {
