@@ -16,12 +16,13 @@ use tokio::time::sleep;
 use crate::provider::{ISSUER, Provider};
 use crate::stage::{api, draft, manager_of, memory, options, shared};
 
-const MINUTES: i64 = 60_000;
+const SECONDS: i64 = 1_000;
+const MINUTES: i64 = 60 * SECONDS;
 
 #[rstest]
 #[tokio::test(start_paused = true)]
 async fn a_provider_whose_clock_is_off_by_five_minutes_fails_no_call(
-    #[values(-5 * MINUTES, 0, 5 * MINUTES)] ahead_ms: i64,
+    #[values(-5 * MINUTES, -10 * SECONDS, 0, 10 * SECONDS, 5 * MINUTES)] ahead_ms: i64,
     #[values(false, true)] signs: bool,
 ) {
     let clock = Arc::new(TestClock::default());

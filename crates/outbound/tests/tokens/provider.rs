@@ -23,6 +23,8 @@ use tokio::sync::Barrier;
 pub const CLIENT: &str = "shop";
 pub const SECRET: &str = "queen-of-hearts-secret";
 pub const ISSUER: &str = "https://as.example";
+/// Where the API takes no token at all.
+pub const CLOSED: &str = "/closed";
 /// What every token begins with.
 pub const TOKEN: &str = "wonderland-token-";
 
@@ -218,13 +220,14 @@ impl Provider {
         Answer { status, headers: map, body: body.to_string().into(), attempts: 1 }
     }
 
-    async fn serve_api(&self, headers: &HeaderMap, body: &Bytes) -> Answer {
+    async fn serve_api(&self, path: &str, headers: &HeaderMap, body: &Bytes) -> Answer {
         let token = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
         let now = self.now();
         let status = {
             let mut state = self.state();
             let ends = token.and_then(|token| state.good.get(token));
-            let good = !state.rejects_all && ends.is_some_and(|ends| now < *ends);
+            let closed = path == CLOSED || state.rejects_all;
+            let good = !closed && ends.is_some_and(|ends| now < *ends);
             let status = if good { 200 } else { 401 };
             state.asked.push(Asked { token: token.map(str::to_owned), body: body.clone(), status });
             status
@@ -239,7 +242,7 @@ impl Provider {
     async fn handle(&self, path: &str, headers: &HeaderMap, body: &Bytes) -> Option<Answer> {
         match path {
             "/token" => self.give(headers, body).await,
-            _ => Some(self.serve_api(headers, body).await),
+            path => Some(self.serve_api(path, headers, body).await),
         }
     }
 

@@ -10,7 +10,7 @@ use http::Method;
 use tokio::task::JoinSet;
 use tokio::time::advance;
 
-use crate::provider::{Fault, Provider, TOKEN};
+use crate::provider::{CLOSED, Fault, Provider, TOKEN};
 use crate::stage::{api, manager, memory, shared, text};
 
 fn authorized(provider: &Arc<Provider>) -> (Arc<Authorized>, TokenManager) {
@@ -74,6 +74,32 @@ async fn an_api_that_rejects_every_token_does_not_have_one_fetched_for_every_cal
     advance(Duration::from_secs(60)).await;
     provider.revoke();
     assert_eq!(call(&authorized, 20).await, [200]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_endpoint_that_likes_no_token_does_not_have_one_fetched_for_every_call_while_others_take_it() {
+    let provider = Provider::new();
+    let (authorized, _) = authorized(&provider);
+    let mut closed = api(None);
+    closed.url.set_path(CLOSED);
+    for _ in 0..600 {
+        assert_eq!(authorized.call(closed.clone()).await.unwrap().status, 401);
+        assert_eq!(call(&authorized, 1).await, [200]);
+        advance(Duration::from_millis(100)).await;
+    }
+    assert!(provider.fetches() <= 12, "{} fetches for 600 calls in a minute", provider.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_takes_no_longer_than_its_total_timeout_however_long_a_token_takes() {
+    let provider = Provider::new();
+    provider.always(Some(Fault::Hang));
+    let caller: Arc<dyn Caller> = provider.clone();
+    let authorized = Authorized::new(caller.clone(), manager(&caller, None, None)).within(Duration::from_secs(3));
+    let began = tokio::time::Instant::now();
+    let ended = authorized.call(api(None)).await;
+    assert!(matches!(ended, Err(CallError::Timeout(_))), "{ended:?}");
+    assert_eq!(began.elapsed(), Duration::from_secs(3));
 }
 
 #[tokio::test(start_paused = true)]
