@@ -66,7 +66,9 @@ mod tests {
 
     fn of(fields: &[&str]) -> Option<String> {
         let mut headers = HeaderMap::new();
-        fields.iter().for_each(|field| drop(headers.append(LINK, HeaderValue::from_str(field).unwrap())));
+        for field in fields {
+            headers.append(LINK, HeaderValue::from_str(field).unwrap());
+        }
         next(&headers)
     }
 

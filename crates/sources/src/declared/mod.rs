@@ -1,5 +1,5 @@
 //! What kinds of source are made of, and what most of a source can simply be declared with: where something is in an item
-//! ([`pointer`]), as what it is read ([`convert`], [`money`], [`field`]), which member of a product it becomes ([`mapping`]),
+//! ([`mod@pointer`]), as what it is read ([`convert`], [`money`], [`field`]), which member of a product it becomes ([`mapping`]),
 //! how a request is made ([`request`], [`auth`]) and its answer taken apart ([`body`]), how one page leads to the next ([`pagination`]), and how settings are read
 //! so that a mistake names its key ([`settings`]).
 

@@ -10,8 +10,9 @@ use super::field::Refusal;
 use super::pointer::Pointer;
 use super::settings::{SettingError, text_or_table};
 
-/// The most digits that a number in JSON surely keeps when it is read (IEEE 754 binary64).
-const SURE_DIGITS: usize = 15;
+/// Below so many minor units an amount with a fraction surely survives being read as a number of JSON: a binary64 keeps every
+/// decimal number of 15 digits (IEEE 754), and of 16 not all.
+const SURE_AMOUNT: i64 = 1_000_000_000_000_000;
 /// The most digits of a decimal text: `rust_decimal` would round others.
 const MOST_DIGITS: usize = 28;
 
@@ -156,10 +157,9 @@ pub fn minor(amount: &Value, currency: Currency) -> Result<Money, String> {
 /// When it is none, is finer than the currency's minor unit, out of range, or a number of so many digits that reading it
 /// may have changed it.
 pub fn major(amount: &Value, currency: Currency) -> Result<Money, String> {
-    let (text, most) = match amount {
-        Value::Number(number) if number.is_f64() => (number.to_string(), SURE_DIGITS),
-        Value::Number(number) => (number.to_string(), MOST_DIGITS),
-        Value::String(text) => (text.trim().to_owned(), MOST_DIGITS),
+    let text = match amount {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.trim().to_owned(),
         other => return Err(format!("must be a decimal number, or a text that is one, not {}", kind_of(other))),
     };
     let plain = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
@@ -167,17 +167,21 @@ pub fn major(amount: &Value, currency: Currency) -> Result<Money, String> {
         return Err("must be a decimal number such as 19.99".to_owned());
     }
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-    let digits = mantissa.trim_start_matches(['-', '+', '0', '.']).chars().filter(char::is_ascii_digit).count();
-    // Leading zeros behind the point count for `rust_decimal`.
-    if digits > most || mantissa.len() > MOST_DIGITS + 2 {
-        return Err(format!("has more than {most} digits; such an amount cannot be read exactly"));
+    if mantissa.chars().filter(char::is_ascii_digit).count() > MOST_DIGITS {
+        return Err(format!("has more than {MOST_DIGITS} digits; such an amount cannot be read exactly"));
     }
     // The texts of these repeat the amount, which is somebody's data.
-    Money::from_decimal(&text, currency).map_err(|error| match error {
+    let money = Money::from_decimal(&text, currency).map_err(|error| match error {
         MoneyError::TooPrecise(_, places, code) => format!("has more than the {places} decimal places of {code}"),
         MoneyError::OutOfRange(_) => format!("must be from 0 to {MAX_AMOUNT} minor units"),
         _ => "must be a decimal number such as 19.99".to_owned(),
-    })
+    })?;
+    match amount.is_f64() && money.amount >= SURE_AMOUNT {
+        true => {
+            Err("has so many digits that reading it as a number may have changed it; it has to be a text".to_owned())
+        }
+        false => Ok(money),
+    }
 }
 
 #[cfg(test)]
@@ -216,7 +220,7 @@ mod tests {
     #[case(json!("1.00000000000000000000000000000000000001"))]
     #[case(json!("0.00000000000000000000000000000000000001"))]
     #[case(json!("90071992547409.92"))]
-    #[case(json!(90071992547409.91))]
+    #[case(serde_json::from_str("90071992547409.91").unwrap())]
     #[case(json!(1e300))]
     #[case(json!("1e99999999999"))]
     #[case(json!(""))]

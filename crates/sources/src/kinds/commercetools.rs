@@ -179,7 +179,9 @@ fn kept(position: Option<&Value>, since: Option<Timestamp>) -> Result<Option<Pos
 }
 
 /// What a product is sorted by: its time of change as a moment and as it is written (for what changed since only), its id.
-fn place_of(item: &Value, timed: bool) -> Result<(Option<(Timestamp, &str)>, &str), ReadError> {
+type Place<'a> = (Option<(Timestamp, &'a str)>, &'a str);
+
+fn place_of(item: &Value, timed: bool) -> Result<Place<'_>, ReadError> {
     let text = |name: &str| item.get(name).and_then(Value::as_str);
     let id = text("id").ok_or_else(|| malformed("a product has no 'id' that is a text"))?;
     let at = text("lastModifiedAt").and_then(|text| text.parse().ok().map(|at| (at, text)));

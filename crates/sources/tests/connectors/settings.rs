@@ -101,3 +101,19 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }
 }
+
+#[test]
+fn the_examples_of_the_reference_make_sources() {
+    let reference = include_str!("../../../../docs/sources.md");
+    let examples: Vec<&str> = reference.split("```toml").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let document: toml::Table = toml::from_str(example).unwrap();
+        for settings in document["sources"].as_array().unwrap() {
+            let mut settings = settings.as_table().unwrap().clone();
+            settings.remove("name");
+            let kind = settings.remove("kind").unwrap();
+            source(kind.as_str().unwrap(), &toml::to_string(&settings).unwrap()).map(drop).unwrap();
+        }
+    }
+}

@@ -17,6 +17,9 @@ use crate::run::ItemError;
 /// More levels than any category has: a circle of parents ends here.
 const MOST_LEVELS: usize = 64;
 
+/// What a variant costs, and what it would cost without a discount.
+type Prices = (Option<Value>, Option<Value>);
+
 /// How a projection becomes a product.
 #[derive(Debug)]
 pub(super) struct Projection {
@@ -138,7 +141,7 @@ impl Projection {
     }
 
     /// What a variant costs, and what it would cost without a discount; `None` where no price was selected.
-    fn prices(&self, variant: &Value, at: &str) -> Result<Option<(Option<Value>, Option<Value>)>, Refusal> {
+    fn prices(&self, variant: &Value, at: &str) -> Result<Option<Prices>, Refusal> {
         let Some(price) = part(variant, "price") else { return Ok(None) };
         let at = format!("{at}/price");
         let full = amount(part(price, "value"), &format!("{at}/value"))?;
