@@ -108,8 +108,7 @@ async fn what_is_packed_is_unpacked_and_haat_says_who_it_is() {
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     packed.write_all(b"fresh fish").expect("memory");
     let packed = packed.finish().expect("memory");
-    let mut reply = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len());
-    reply.push_str("");
+    let reply = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len());
     let reply = [reply.into_bytes(), packed].concat();
     let upstream = Upstream::start(move |_| Reply::Send(reply.clone())).await;
     let answer = client(&options()).call(upstream.get()).await.expect("an answer");
