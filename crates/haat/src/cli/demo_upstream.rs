@@ -1,7 +1,10 @@
 //! `haat demo-upstream`: a small upstream catalogue that fails on request, to see what Haat makes of it.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
@@ -30,6 +33,9 @@ pub(super) struct DemoUpstreamArgs {
     /// How long each answer takes at least, such as 50ms
     #[arg(long, value_name = "TIME")]
     latency: Option<Period>,
+    /// Write a configuration with it as a source into this file, which must not be there yet
+    #[arg(long, value_name = "FILE")]
+    write_config: Option<PathBuf>,
     /// What the products are drawn from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -51,12 +57,26 @@ pub(super) async fn run(args: &DemoUpstreamArgs, session: &Session) -> Result<Ex
         ..Options::default()
     };
     let section = sources_section("market", &url, &Client::default());
+    let how = match &args.write_config {
+        Some(path) => {
+            write_new(path, &section)?;
+            format!("{} makes it a source:\n\n  haat serve --config {0}", path.display())
+        }
+        None => format!("This in haat.toml makes it a source:\n\n{section}"),
+    };
     let text = format!(
-        "A demonstration upstream of {} products is on {url}. This in haat.toml makes it a source:\n\n{section}\n\
+        "A demonstration upstream of {} products is on {url}. {how}\n\n\
          {url}/stats says what it has seen, POST {url}/control breaks it. Ctrl-C stops it.",
         args.products
     );
     session.output.answer(text, &json!({ "event": "listening", "url": url, "haat_toml": section }));
     serve(listener, options, session.lifecycle.soft().clone()).await.map_err(anyhow::Error::from)?;
     Ok(Exit::Ok)
+}
+
+/// Writes a file that was not there.
+fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    let written =
+        OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut f| f.write_all(text.as_bytes()));
+    written.map_err(|e| Failure::Usage(format!("--write-config {}: {e}; choose another file", path.display())))
 }
