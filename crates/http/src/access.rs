@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use haat_oauth::dpop::{DPOP, ProofError};
 use haat_oauth::jwks::ALGORITHMS;
-use haat_oauth::resource::{BadToken, Verified};
+use haat_oauth::resource::{BadToken, Seen, Verified};
 use haat_oauth::scope::Scope;
-use http::{HeaderMap, Method, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use crate::problem::{Code, Problem};
 use crate::state::App;
@@ -41,15 +41,34 @@ enum Scheme {
     Dpop,
 }
 
+/// The token that a connection showed last, as it was sent, and what was found of it: most show the same one each time.
+#[derive(Default)]
+pub(crate) struct LastShown(Option<(HeaderValue, Seen)>);
+
+impl LastShown {
+    /// What is said by a header field that is the only one of its name, if it is the same as the last time.
+    fn again(&self, app: &App, headers: &HeaderMap) -> Option<Arc<Verified>> {
+        let (shown, seen) = self.0.as_ref()?;
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let same = values.next() == Some(shown) && values.next().is_none();
+        if same { app.services.access.verifier.still_good(seen) } else { None }
+    }
+}
+
 /// What a request shows, if that can be told at once: nothing, or a token that was found good before.
-pub(crate) fn at_hand(app: &App, headers: &HeaderMap) -> Option<Presented> {
-    if !headers.contains_key(header::AUTHORIZATION) {
-        return Some(Presented::Nothing);
+pub(crate) fn at_hand(app: &App, headers: &HeaderMap, last: &mut LastShown) -> Option<Presented> {
+    let Some(shown) = headers.get(header::AUTHORIZATION) else { return Some(Presented::Nothing) };
+    if let Some(verified) = last.again(app, headers) {
+        return Some(Presented::Token(verified));
     }
     match credentials(headers).ok()?? {
         (Scheme::Bearer, token) => {
-            let verified = app.services.access.verifier.at_hand(token)?;
-            verified.bound_to.is_none().then_some(Presented::Token(verified))
+            let (seen, verified) = app.services.access.verifier.seen(token)?;
+            if verified.bound_to.is_some() {
+                return None;
+            }
+            *last = LastShown(Some((shown.clone(), seen)));
+            Some(Presented::Token(verified))
         }
         // A proof is good once, which somebody else may have to be asked about.
         (Scheme::Dpop, _) => None,
@@ -58,7 +77,7 @@ pub(crate) fn at_hand(app: &App, headers: &HeaderMap) -> Option<Presented> {
 
 /// What a request shows.
 pub(crate) async fn presented(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Presented {
-    if let Some(presented) = at_hand(app, headers) {
+    if let Some(presented) = at_hand(app, headers, &mut LastShown::default()) {
         return presented;
     }
     match check(app, method, uri, headers).await {

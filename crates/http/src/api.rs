@@ -9,6 +9,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use tower::ServiceExt;
 
+use crate::access::LastShown;
 use crate::middleware;
 use crate::options::{HttpOptions, Services};
 use crate::router::router;
@@ -33,8 +34,13 @@ impl Api {
     }
 
     /// The answer that is kept ready for a request, if there is one.
-    pub(crate) fn at_hand<B>(&self, request: &http::Request<B>, peer: Peer) -> Option<http::Response<Bytes>> {
-        middleware::at_hand(self.app.as_ref()?, request, peer)
+    pub(crate) fn at_hand<B>(
+        &self,
+        request: &http::Request<B>,
+        peer: Peer,
+        last: &mut LastShown,
+    ) -> Option<http::Response<Bytes>> {
+        middleware::at_hand(self.app.as_ref()?, request, peer, last)
     }
 
     /// The answer of the router.

@@ -68,6 +68,30 @@ async fn a_revoked_token_is_refused_on_the_other_server_within_a_second() {
     }
 }
 
+/// What a connection has shown before is remembered beside it, and no better for it.
+#[tokio::test]
+async fn a_token_that_a_connection_showed_before_is_refused_on_it_once_it_is_revoked() {
+    let mut stage = Stage::new(Backend::Sqlite).await;
+    stage.set("HAAT_AUTH__PUBLIC_READ", "false");
+    let server = stage.start().await;
+    let (id, secret) = server.client_with(&["products:read"]).await;
+    let list =
+        async |token: &str| server.send(server.bare(Method::GET, "/v1/products?limit=1").bearer_auth(token)).await;
+    let (first, second) = (server.token_of(&id, &secret, &[]).await, server.token_of(&id, &secret, &[]).await);
+    for token in [&first, &first, &first, &second, &second, &first] {
+        list(token).await.expect(200);
+    }
+    assert!(list(&first).await.is_hit(), "it was answered at hand");
+    server.form("/oauth/revoke", (&id, &secret), format!("token={first}")).await.expect(200);
+    for _ in 0..3 {
+        list(&first).await.problem(401, "invalid_token");
+    }
+    list(&second).await.expect(200);
+    let narrower = json!({"scopes": ["changes:read"]});
+    server.send(server.request(Method::PATCH, &format!("/v1/clients/{id}")).json(&narrower)).await.expect(200);
+    list(&second).await.problem(403, "insufficient_scope");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_is_disabled_or_loses_a_scope_is_refused_on_the_other_server_within_a_second() {
     let (_stage, _redis, one, other) = pair(&[]).await;

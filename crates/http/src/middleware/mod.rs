@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use tracing::Instrument;
 
-use crate::access::{self, Presented};
+use crate::access::{self, LastShown, Presented};
 use crate::answer::date::date;
 use crate::answer::ready::respond;
 use crate::problem::{PROBLEM_JSON, Problem};
@@ -72,11 +72,16 @@ pub(crate) async fn outer(State(app): State<SharedApp>, mut request: Request, ne
 
 /// The answer that is at hand, with all that is around an answer; `None` when the request has to go through the router,
 /// be it to be refused.
-pub(crate) fn at_hand<B>(app: &App, request: &http::Request<B>, peer: Peer) -> Option<http::Response<Bytes>> {
+pub(crate) fn at_hand<B>(
+    app: &App,
+    request: &http::Request<B>,
+    peer: Peer,
+    last: &mut LastShown,
+) -> Option<http::Response<Bytes>> {
     if request.method() != Method::GET || limits::check(request, &app.options).is_err() {
         return None;
     }
-    let presented = access::at_hand(app, request.headers())?;
+    let presented = access::at_hand(app, request.headers(), last)?;
     if !app.options.public_read && !may_read(&presented) {
         return None;
     }

@@ -22,6 +22,7 @@ use super::activity::{Activity, Busy};
 use super::bare::BareAnswers;
 use super::express::Express;
 use super::socket::Socket;
+use crate::access::LastShown;
 use crate::api::Api;
 use crate::options::HttpOptions;
 use crate::state::{Draining, Hostless, Peer};
@@ -135,7 +136,7 @@ async fn answer(
     let busy = Busy::begin(activity);
     let hostless = request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1;
     let bare = !hostless && request.body().is_end_stream();
-    if bare && let Some(response) = served.api.at_hand(&request, peer) {
+    if bare && let Some(response) = served.api.at_hand(&request, peer, &mut LastShown::default()) {
         return Ok(response.map(|body| Tracked { body: Body::from(body), _busy: busy }));
     }
     if hostless {

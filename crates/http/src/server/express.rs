@@ -12,6 +12,7 @@ use std::mem::MaybeUninit;
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 
+use crate::access::LastShown;
 use crate::api::Api;
 use crate::state::Peer;
 
@@ -28,6 +29,7 @@ pub(super) struct Express {
     inbox: BytesMut,
     way: Way,
     outbox: Outbox,
+    last: LastShown,
 }
 
 /// The head and the body of an answer, as far as they are not written.
@@ -66,7 +68,14 @@ enum Next {
 
 impl Express {
     pub fn new(api: Api, peer: Peer) -> Self {
-        Self { api, peer, inbox: BytesMut::new(), way: Way::Open, outbox: Outbox::default() }
+        Self {
+            api,
+            peer,
+            inbox: BytesMut::new(),
+            way: Way::Open,
+            outbox: Outbox::default(),
+            last: LastShown::default(),
+        }
     }
 
     /// Whether a message begins with the next byte: only then may anything be taken out of the library's way.
@@ -175,7 +184,7 @@ impl Express {
         let head = Head { request: &parsed, length };
         let Some(message) = head.message_length() else { return Next::Unclear };
         let plain = if head.is_plain() { head.in_full(&bytes) } else { None };
-        let Some(response) = plain.and_then(|request| self.api.at_hand(&request, self.peer)) else {
+        let Some(response) = plain.and_then(|request| self.api.at_hand(&request, self.peer, &mut self.last)) else {
             return Next::Pass(message);
         };
         self.inbox.advance(length);

@@ -68,6 +68,14 @@ impl Remembered {
     }
 }
 
+/// A token that was found good and is at hand for whoever saw it: most connections show the same one again and again.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    found: Remembered,
+    /// When it was looked up.
+    at: Timestamp,
+}
+
 /// What else is known of a token of this server.
 #[derive(Debug, Clone, Copy)]
 struct Own {
@@ -107,12 +115,25 @@ impl Verifier {
 
     /// What a token says that was found good before, if it still is. Asks nobody, and looks at no signature.
     pub fn at_hand(&self, token: &str) -> Option<Arc<Verified>> {
+        self.seen(token).map(|(_, verified)| verified)
+    }
+
+    /// The same, and a handle by which to ask about it again.
+    pub fn seen(&self, token: &str) -> Option<(Seen, Arc<Verified>)> {
         let found = self.remembered.get(token)?;
-        let still = self.still(found);
+        let now = self.clock.now();
+        let still = self.still(&found, now);
         if still.is_none() {
             self.remembered.invalidate(token);
         }
-        still
+        still.map(|verified| (Seen { found, at: now }, verified))
+    }
+
+    /// What a token says that was seen, if it is still good. It has to be looked up anew after as long as tokens are
+    /// remembered.
+    pub fn still_good(&self, seen: &Seen) -> Option<Arc<Verified>> {
+        let now = self.clock.now();
+        if now.since(seen.at) < LONGEST { self.still(&seen.found, now) } else { None }
     }
 
     /// What a token says, if it is good.
@@ -142,17 +163,17 @@ impl Verifier {
                 Remembered { verified: Arc::new(verified), own: None }
             }
         };
-        let verified = self.still(found.clone()).ok_or(BadToken)?;
+        let verified = self.still(&found, now).ok_or(BadToken)?;
         self.remembered.insert(token.into(), found);
         Ok(verified)
     }
 
     /// What was found good, if it has not ended or been revoked since, and no more than its client may do by now.
-    fn still(&self, found: Remembered) -> Option<Arc<Verified>> {
-        if found.verified.expires_at <= self.clock.now() {
+    fn still(&self, found: &Remembered, now: Timestamp) -> Option<Arc<Verified>> {
+        if found.verified.expires_at <= now {
             return None;
         }
-        let Some(Own { jti, client_since }) = found.own else { return Some(found.verified) };
+        let Some(Own { jti, client_since }) = found.own else { return Some(Arc::clone(&found.verified)) };
         let known = self.directory.known();
         if known.revoked.contains(&jti) {
             return None;
@@ -160,7 +181,7 @@ impl Verifier {
         let client = known.clients.get(&found.verified.client).filter(|client| own::may_have(client, client_since))?;
         let scopes = found.verified.scopes.and(client.scopes);
         if scopes == found.verified.scopes && client.policy.is_none() {
-            return Some(found.verified);
+            return Some(Arc::clone(&found.verified));
         }
         let policy = client.policy.as_deref().map(Arc::from);
         Some(Arc::new(Verified { scopes, policy, ..Verified::clone(&found.verified) }))
