@@ -86,8 +86,10 @@ async fn hang(bench: &Bench, plan: Plan) -> anyhow::Result<()> {
     );
     let mut section = Section::begin("76-upstream", "An upstream that hangs", &command);
     let market = Market::start(bench, "upstream", OF_SOURCE, LATENCY).await?;
+    // Before the server starts, which hears of others only after a while.
+    let account = Operator::register(bench, &data_dir).await?;
     let server = launch(bench, &data_dir, &market).await?;
-    let operator = Operator::of(&Operator::register(bench, &data_dir).await?, server.port).await?;
+    let operator = Operator::of(&account, server.port).await?;
     let rates = [plan.rate, plan.live];
     let mut traffic = Traffic::new(own, OF_SOURCE, server.port, rates).await?;
     let turns = [plan.rounds, plan.round_seconds];
