@@ -39,10 +39,7 @@ pub enum TokenError {
 impl TokenError {
     /// Whether asking again soon would end the same way: what was sent is wrong, not the moment.
     pub(super) fn is_lasting(&self) -> bool {
-        match self {
-            Self::Refused(_) => true,
-            _ => false,
-        }
+        matches!(self, Self::Refused(_))
     }
 
     /// The word for it in metrics.
