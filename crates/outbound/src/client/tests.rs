@@ -11,9 +11,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::*;
 use crate::breaker::State;
 
-/// Answers a call by a function, after so long; keeps when it was asked.
+/// Answers the n-th attempt, from 1, by a function, after so long; keeps when it was asked.
 struct Upstream {
-    takes: Duration,
+    takes: Box<dyn Fn(usize) -> Duration + Send + Sync>,
     answer: Box<dyn Fn(usize) -> Result<u16, CallError> + Send + Sync>,
     retry_after: Option<&'static str>,
     asked: Mutex<Vec<Instant>>,
@@ -27,7 +27,7 @@ impl Exchange for Arc<Upstream> {
             asked.push(Instant::now());
             asked.len()
         };
-        tokio::time::sleep(self.takes).await;
+        tokio::time::sleep((self.takes)(n)).await;
         let status = StatusCode::from_u16((self.answer)(n)?).unwrap();
         let mut headers = HeaderMap::new();
         headers.extend(self.retry_after.map(|text| (RETRY_AFTER, HeaderValue::from_static(text))));
@@ -37,6 +37,7 @@ impl Exchange for Arc<Upstream> {
 
 impl Upstream {
     fn new(takes: Duration, answer: impl Fn(usize) -> Result<u16, CallError> + Send + Sync + 'static) -> Self {
+        let takes = Box::new(move |_| takes);
         Self { takes, answer: Box::new(answer), retry_after: None, asked: Mutex::default() }
     }
 
@@ -86,10 +87,17 @@ async fn an_upstream_that_hangs_costs_a_call_its_total_timeout_and_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_hangs_is_given_up_and_the_next_one_answers() {
-    let hangs_once = |n| if n == 1 { Err(CallError::Timeout(MS)) } else { Ok(200) };
-    let (client, _) = Upstream::new(MS, hangs_once).client(&options());
+    let hour = Duration::from_secs(3_600);
+    let hangs_once = Box::new(move |n| if n == 1 { hour } else { MS });
+    let upstream = Upstream { takes: hangs_once, ..Upstream::new(MS, |_| Ok(200)) };
+    let (client, upstream) = upstream.client(&options());
     let answer = client.call(get()).await.unwrap();
     assert_eq!((answer.status, answer.attempts), (StatusCode::OK, 2));
+    let asked = upstream.asked();
+    let waited = asked[1] - asked[0];
+    assert!((MS * 3_000..=MS * 3_102).contains(&waited), "the attempt timeout and a wait of up to 100 ms: {waited:?}");
+    let snapshot = client.breaker();
+    assert_eq!((snapshot.calls, snapshot.failure_rate), (2, 0.5), "it was a failure");
 }
 
 #[tokio::test(start_paused = true)]
