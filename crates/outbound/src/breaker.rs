@@ -11,6 +11,8 @@
 //! state.rs     the states and what leads from one to the next
 //! ```
 
+#[cfg(test)]
+mod schedules;
 mod state;
 #[cfg(test)]
 mod traces;
@@ -154,8 +156,9 @@ impl Permit {
     }
 
     fn settle(mut self, outcome: Outcome, took: Duration) {
-        self.settled = true;
+        // Before anything else: whoever draws may panic, and then this permit was dropped.
         let fraction = self.breaker.random.fraction();
+        self.settled = true;
         let mut machine = self.breaker.machine();
         let transition = machine.settle(self.generation, outcome, took, Instant::now(), fraction);
         self.breaker.tell(transition);

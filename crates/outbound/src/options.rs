@@ -55,6 +55,20 @@ impl ClientOptions {
         }
     }
 
+    /// These options for the token endpoint of that upstream. It is asked by one of all callers at a time, and seldom: its
+    /// breaker would never see as many calls as that of an API, however long the endpoint hangs. A slow token is better than
+    /// none, and whoever needs one should have it soon after the endpoint is back.
+    #[must_use]
+    pub fn for_token_endpoint(mut self) -> Self {
+        let breaker = &mut self.breaker;
+        breaker.minimum_calls = 3;
+        breaker.window = Duration::from_secs(120);
+        breaker.slow_call = Duration::MAX;
+        breaker.max_open = Duration::from_secs(10);
+        breaker.open = breaker.open.min(breaker.max_open);
+        self
+    }
+
     /// Checks that they make sense together.
     ///
     /// # Errors
@@ -120,6 +134,7 @@ mod tests {
     fn the_defaults_make_sense_and_what_does_not_is_named() {
         let good = || ClientOptions::new("upstream");
         assert_eq!(good().check(), Ok(()));
+        assert_eq!(good().for_token_endpoint().check(), Ok(()));
         let field = |change: fn(&mut ClientOptions)| {
             let mut options = good();
             change(&mut options);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use haat_outbound::{Breaker, BreakerOptions, CallError, Order, Random, State};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::{Barrier, watch};
 use tokio::time::{Instant, advance};
 
@@ -134,6 +135,54 @@ async fn an_operators_order_holds_until_the_next_one() {
     assert_eq!((snapshot.state, snapshot.calls, snapshot.failure_rate), (State::ForcedClosed, 100, 1.0));
     breaker.force(Order::Auto);
     assert_eq!(breaker.snapshot().state, State::Closed);
+}
+
+#[test]
+fn its_state_and_its_transitions_are_in_the_metrics() {
+    const NAMES: [&str; 5] = ["closed", "half_open", "open", "forced_open", "forced_closed"];
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    // The gauge, and how often it went to which state.
+    let are = |state: &str, transitions: [u32; 5]| {
+        let text = metrics.render();
+        let all: Vec<_> = text.lines().filter(|line| line.starts_with("haat_outbound_breaker_")).collect();
+        let mut expected: Vec<_> = NAMES
+            .iter()
+            .zip(transitions)
+            .filter(|(_, times)| *times > 0)
+            .map(|(to, times)| {
+                format!(r#"haat_outbound_breaker_transitions_total{{upstream="upstream",to="{to}"}} {times}"#)
+            })
+            .collect();
+        expected.push(format!(r#"haat_outbound_breaker_state{{upstream="upstream"}} {state}"#));
+        assert_eq!(all.len(), expected.len(), "{text}");
+        for line in expected {
+            assert!(all.contains(&&*line), "{line} is not in {text}");
+        }
+    };
+    let work = async {
+        let breaker = breaker(BreakerOptions::default());
+        are("0", [0, 0, 0, 0, 0]);
+        (0..20).for_each(|_| fail(&breaker));
+        are("2", [0, 0, 1, 0, 0]);
+        advance(Duration::from_secs(5)).await;
+        let probe = breaker.acquire().expect("a probe");
+        are("1", [0, 1, 1, 0, 0]);
+        probe.failed(NOTHING);
+        are("2", [0, 1, 2, 0, 0]);
+        advance(Duration::from_secs(10)).await;
+        (0..3).for_each(|_| breaker.acquire().expect("a probe").succeeded(NOTHING));
+        are("0", [1, 2, 2, 0, 0]);
+        breaker.force(Order::Open);
+        are("3", [1, 2, 2, 1, 0]);
+        breaker.force(Order::Closed);
+        are("4", [1, 2, 2, 1, 1]);
+        breaker.force(Order::Auto);
+        are("0", [2, 2, 2, 1, 1]);
+    };
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().expect("a runtime");
+    metrics::with_local_recorder(&recorder, || runtime.block_on(work));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

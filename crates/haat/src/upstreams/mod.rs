@@ -143,7 +143,7 @@ fn tokens(
 ) -> Result<TokenManager, String> {
     let upstream = format!("{}-token", source.name);
     let patience = source.attempt_timeout.duration().min(Duration::from_secs(10));
-    let mut options = client_options(source);
+    let mut options = client_options(source).for_token_endpoint();
     options.name.clone_from(&upstream);
     let caller = client(options, world)?;
     let options = TokenOptions { upstream, patience, ..TokenOptions::default() };

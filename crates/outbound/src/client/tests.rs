@@ -2,6 +2,7 @@
 //! on the wire is in `tests/client`.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
@@ -11,9 +12,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::*;
 use crate::breaker::State;
 
-/// Answers a call by a function, after so long; keeps when it was asked.
+/// Answers the n-th attempt, from 1, by a function, after so long; keeps when it was asked.
 struct Upstream {
-    takes: Duration,
+    takes: Box<dyn Fn(usize) -> Duration + Send + Sync>,
     answer: Box<dyn Fn(usize) -> Result<u16, CallError> + Send + Sync>,
     retry_after: Option<&'static str>,
     asked: Mutex<Vec<Instant>>,
@@ -27,7 +28,7 @@ impl Exchange for Arc<Upstream> {
             asked.push(Instant::now());
             asked.len()
         };
-        tokio::time::sleep(self.takes).await;
+        tokio::time::sleep((self.takes)(n)).await;
         let status = StatusCode::from_u16((self.answer)(n)?).unwrap();
         let mut headers = HeaderMap::new();
         headers.extend(self.retry_after.map(|text| (RETRY_AFTER, HeaderValue::from_static(text))));
@@ -37,6 +38,7 @@ impl Exchange for Arc<Upstream> {
 
 impl Upstream {
     fn new(takes: Duration, answer: impl Fn(usize) -> Result<u16, CallError> + Send + Sync + 'static) -> Self {
+        let takes = Box::new(move |_| takes);
         Self { takes, answer: Box::new(answer), retry_after: None, asked: Mutex::default() }
     }
 
@@ -86,10 +88,17 @@ async fn an_upstream_that_hangs_costs_a_call_its_total_timeout_and_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_hangs_is_given_up_and_the_next_one_answers() {
-    let hangs_once = |n| if n == 1 { Err(CallError::Timeout(MS)) } else { Ok(200) };
-    let (client, _) = Upstream::new(MS, hangs_once).client(&options());
+    let hour = Duration::from_secs(3_600);
+    let hangs_once = Box::new(move |n| if n == 1 { hour } else { MS });
+    let upstream = Upstream { takes: hangs_once, ..Upstream::new(MS, |_| Ok(200)) };
+    let (client, upstream) = upstream.client(&options());
     let answer = client.call(get()).await.unwrap();
     assert_eq!((answer.status, answer.attempts), (StatusCode::OK, 2));
+    let asked = upstream.asked();
+    let waited = asked[1] - asked[0];
+    assert!((MS * 3_000..=MS * 3_102).contains(&waited), "the attempt timeout and a wait of up to 100 ms: {waited:?}");
+    let snapshot = client.breaker();
+    assert_eq!((snapshot.calls, snapshot.failure_rate), (2, 0.5), "it was a failure");
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,4 +215,76 @@ async fn what_the_caller_did_wrong_is_no_failure_and_throttling_is_one() {
         }
         assert_eq!(client.breaker().state, state, "{status}");
     }
+}
+
+/// Calls that are aborted wherever they are, upstreams that hang, fail and make their callers panic, orders: a thousand steps.
+async fn disturb(client: &Arc<Client>, random: &mut StdRng) {
+    let mut calls = Vec::new();
+    for _ in 0..1_000 {
+        match random.random_range(0..20) {
+            0..8 => {
+                let client = Arc::clone(client);
+                let patience = MS * random.random_range(1..6_000_u32);
+                let deadline = random.random::<bool>().then(|| Instant::now() + patience);
+                calls.push(tokio::spawn(async move { client.call(Call { deadline, ..get() }).await }));
+            }
+            8..14 if !calls.is_empty() => calls.swap_remove(random.random_range(0..calls.len())).abort(),
+            14..18 => tokio::time::sleep(MS * random.random_range(0..500_u32)).await,
+            18 if random.random_range(0..5) == 0 => {
+                let orders = [Order::Auto, Order::Open, Order::Closed];
+                client.force(orders[random.random_range(0..orders.len())]);
+            }
+            _ => tokio::task::yield_now().await,
+        }
+    }
+    for (n, call) in calls.into_iter().enumerate() {
+        if n % 2 == 0 {
+            call.abort();
+        }
+        let _ = call.await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_aborted_anywhere_leave_a_client_that_recovers() {
+    let mut attempts = 0;
+    for seed in 0..40 {
+        let well = Arc::new(AtomicBool::new(false));
+        let (is_well, was_well) = (Arc::clone(&well), Arc::clone(&well));
+        let takes = move |n: usize| {
+            let is_slow = !is_well.load(Ordering::SeqCst) && (n * 7 + seed) % 3 == 0;
+            if is_slow { MS * (n as u32 * 97 % 5_000) } else { MS }
+        };
+        let answer = move |n: usize| match (n * 5 + seed) % 7 {
+            _ if was_well.load(Ordering::SeqCst) => Ok(200),
+            0 | 1 => Ok(503),
+            2 => Err(CallError::Connect("refused".into())),
+            3 => std::panic::resume_unwind(Box::new(())),
+            _ => Ok(200),
+        };
+        let upstream = Upstream { takes: Box::new(takes), ..Upstream::new(MS, answer) };
+        let mut options = ClientOptions { concurrency: 4, max_waiting: 8, ..options() };
+        options.breaker.minimum_calls = 5;
+        options.breaker.open = MS * 1_000;
+        options.breaker.max_open = MS * 4_000;
+        let (client, upstream) = upstream.client(&options);
+        disturb(&client, &mut StdRng::seed_from_u64(seed as u64)).await;
+        assert_eq!(client.load(), Load { at_work: 0, waiting: 0 }, "seed {seed}");
+        attempts += upstream.asked().len();
+        well.store(true, Ordering::SeqCst);
+        client.force(Order::Auto);
+        let (began, mut passed) = (Instant::now(), 0);
+        while passed < 50 {
+            match client.call(get()).await {
+                Ok(_) => passed += 1,
+                Err(_) => {
+                    passed = 0;
+                    tokio::time::sleep(MS * 100).await;
+                }
+            }
+            assert!(began.elapsed() < MS * 10_000, "seed {seed} does not recover: {client:?}");
+        }
+        assert_eq!(client.breaker().state, State::Closed, "seed {seed}");
+    }
+    assert!(attempts > 4_000, "only {attempts} attempts");
 }

@@ -24,8 +24,9 @@
 //!
 //! # How long a token is used
 //! Without a look for another until a margin before its end: 60 s, or a fifth of a short life. From then on it still serves,
-//! and the next call has a new one fetched beside it. So a provider that is gone for less than the margin is not noticed, and
-//! a token that nobody asks for is not fetched.
+//! and the next call has a new one fetched beside it. So a provider that is gone for less than the margin is not noticed, unless
+//! the old token ends in the ten seconds for which the breaker of its client, or its own `Retry-After`, may keep it from being
+//! asked; and a token that nobody asks for is not fetched.
 
 mod assertion;
 mod authorized;

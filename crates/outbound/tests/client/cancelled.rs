@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haat_outbound::{Caller as _, Load, State};
+use haat_outbound::{Caller as _, Client, ClientOptions, Load, State};
 
 use crate::server::{Reply, Upstream, answer, client, options};
 
-#[tokio::test]
-async fn ten_thousand_cancelled_calls_give_everything_back() {
-    let upstream =
-        Upstream::start(|n| if n % 2 == 0 { Reply::Hang } else { answer(503, "retry-after: 5\r\n", "") }).await;
-    let mut options = options();
+/// Ten thousand calls, cancelled wherever they are: some before they were polled, some in line, some on the wire, and where the
+/// upstream answers some before a retry. No attempt ends for want of time, however busy the machine is.
+async fn ten_thousand_cancelled_calls(upstream: &Upstream) -> Arc<Client> {
+    let minute = Duration::from_secs(60);
+    let mut options = ClientOptions { total_timeout: minute * 10, attempt_timeout: minute * 10, ..options() };
+    options.connect_timeout = minute * 10;
     options.breaker.minimum_calls = 100_000;
     let client = client(&options);
     let all = Load { at_work: 16, waiting: 64 };
@@ -22,9 +23,12 @@ async fn ten_thousand_cancelled_calls_give_everything_back() {
                 tokio::spawn(async move { client.call(call).await })
             })
             .collect();
-        // Cancelled wherever they are: some before they were polled, some in line, some on the wire, some before a retry.
         let begun = Instant::now();
         while round % 3 == 0 && client.load() != all && begun.elapsed() < Duration::from_millis(20) {
+            tokio::task::yield_now().await;
+        }
+        let before = upstream.requests().len();
+        while round % 6 == 0 && upstream.requests().len() == before && begun.elapsed() < Duration::from_millis(200) {
             tokio::task::yield_now().await;
         }
         calls.iter().for_each(tokio::task::JoinHandle::abort);
@@ -33,10 +37,25 @@ async fn ten_thousand_cancelled_calls_give_everything_back() {
         }
         assert_eq!(client.load(), Load { at_work: 0, waiting: 0 }, "round {round}");
     }
-    let snapshot = client.breaker();
+    client
+}
+
+#[tokio::test]
+async fn ten_thousand_cancelled_calls_give_everything_back_and_say_nothing_of_the_upstream() {
+    let upstream = Upstream::start(|_| Reply::Hang).await;
+    let snapshot = ten_thousand_cancelled_calls(&upstream).await.breaker();
+    assert_eq!((snapshot.state, snapshot.calls), (State::Closed, 0));
+    assert!(upstream.requests().len() > 10, "hardly one was on the wire");
+}
+
+#[tokio::test]
+async fn of_ten_thousand_cancelled_calls_only_those_that_were_answered_are_judged() {
+    let upstream =
+        Upstream::start(|n| if n % 2 == 0 { Reply::Hang } else { answer(503, "retry-after: 5\r\n", "") }).await;
+    let snapshot = ten_thousand_cancelled_calls(&upstream).await.breaker();
     assert_eq!(snapshot.state, State::Closed);
-    let answered = upstream.requests().len() as u64;
-    assert!(snapshot.calls <= answered, "{} of {answered} were judged", snapshot.calls);
+    let answers = upstream.answers();
+    assert!(snapshot.calls <= answers, "{} of {answers} were judged", snapshot.calls);
 }
 
 #[tokio::test]

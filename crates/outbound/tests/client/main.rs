@@ -4,5 +4,7 @@
 mod addresses;
 mod cancelled;
 mod limits;
+mod processes;
 mod retries;
 mod server;
+mod tls;

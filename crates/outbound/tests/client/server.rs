@@ -1,6 +1,7 @@
 //! An upstream on a free port that answers as it is told to: with HTTP, with half of it, or not at all.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub enum Reply {
     Drip(Vec<u8>, Duration),
     /// Send this, and then this over and over.
     Endless(Vec<u8>, Vec<u8>),
-    /// Nothing, for ever.
+    /// Nothing, for as long as the caller waits.
     Hang,
 }
 
@@ -29,6 +30,7 @@ type Behaviour = Arc<dyn Fn(usize) -> Reply + Send + Sync>;
 pub struct Upstream {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
+    answers: Arc<AtomicU64>,
     /// Ends with the upstream, and every connection with it.
     _accepting: JoinSet<()>,
 }
@@ -39,21 +41,28 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let requests = Arc::new(Mutex::new(Vec::new()));
+        let answers = Arc::new(AtomicU64::new(0));
         let (behaviour, seen): (Behaviour, _) = (Arc::new(behaviour), Arc::clone(&requests));
+        let written = Arc::clone(&answers);
         let mut accepting = JoinSet::new();
         accepting.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
-                connections.spawn(serve(connection, Arc::clone(&behaviour), Arc::clone(&seen)));
+                connections.spawn(serve(connection, Arc::clone(&behaviour), Arc::clone(&seen), Arc::clone(&written)));
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, requests, _accepting: accepting }
+        Self { address, requests, answers, _accepting: accepting }
     }
 
     /// The requests that were read, head and body.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().expect("no handler panics").clone()
+    }
+
+    /// How many answers of [`Reply::Send`] were written; one is counted before anybody can have read it.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::SeqCst)
     }
 
     pub fn url(&self) -> Url {
@@ -65,7 +74,12 @@ impl Upstream {
     }
 }
 
-async fn serve(mut connection: TcpStream, behaviour: Behaviour, seen: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    mut connection: TcpStream,
+    behaviour: Behaviour,
+    seen: Arc<Mutex<Vec<String>>>,
+    written: Arc<AtomicU64>,
+) {
     while let Some(request) = read_request(&mut connection).await {
         let n = {
             let mut seen = seen.lock().expect("no handler panics");
@@ -75,7 +89,9 @@ async fn serve(mut connection: TcpStream, behaviour: Behaviour, seen: Arc<Mutex<
         // Whoever called may be gone; that is no error of this server.
         match behaviour(n) {
             Reply::Send(bytes) => {
+                written.fetch_add(1, Ordering::SeqCst);
                 if connection.write_all(&bytes).await.is_err() {
+                    written.fetch_sub(1, Ordering::SeqCst);
                     return;
                 }
             }
@@ -93,7 +109,10 @@ async fn serve(mut connection: TcpStream, behaviour: Behaviour, seen: Arc<Mutex<
                 let _ = connection.write_all(&bytes).await;
                 while connection.write_all(&again).await.is_ok() {}
             }
-            Reply::Hang => std::future::pending().await,
+            Reply::Hang => {
+                let _ = connection.read(&mut [0]).await;
+                return;
+            }
         }
     }
 }

@@ -3,18 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use haat_outbound::Caller;
-use haat_outbound::tokens::{AssertionKey, Authorized, ClientAuth};
+use haat_outbound::tokens::Authorized;
 use haat_testkit::clock::TestClock;
-use jsonwebtoken::DecodingKey;
 use rstest::rstest;
 use tokio::time::sleep;
 
-use crate::provider::{ISSUER, Provider};
-use crate::stage::{api, draft, manager_of, memory, options, shared};
+use crate::provider::Provider;
+use crate::stage::{api, draft, manager_of, memory, options, shared, signer};
 
 const SECONDS: i64 = 1_000;
 const MINUTES: i64 = 60 * SECONDS;
@@ -31,13 +27,9 @@ async fn a_provider_whose_clock_is_off_by_five_minutes_fails_no_call(
     provider.set_ahead(ahead_ms);
     let mut draft = draft(None);
     if signs {
-        let pair = Ed25519KeyPair::generate().unwrap();
-        provider.expect_statements(DecodingKey::from_ed_der(pair.public_key().as_ref()));
-        let der = pair.to_pkcs8v1().unwrap();
-        let pem =
-            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
-        let key = AssertionKey::from_pem(pem.as_bytes(), None).unwrap();
-        draft.auth = ClientAuth::PrivateKeyJwt { key, audience: ISSUER.into() };
+        let (auth, verifying) = signer();
+        provider.expect_statements(verifying);
+        draft.auth = auth;
     }
     let manager = manager_of(draft, options(), &caller, shared(&cache), clock.clone());
     let authorized = Authorized::new(caller, manager);

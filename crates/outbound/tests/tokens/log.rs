@@ -111,8 +111,11 @@ fn fetches_are_counted_by_upstream_and_outcome() {
         let clock = Arc::new(haat_catalog::time::SystemClock);
         let manager = manager_of(draft(None), options(), &caller, None, clock);
         provider.next([Fault::Cut, Fault::Answer(500, vec![], json!({}))]);
+        tokio::time::pause();
         for _ in 0..5 {
             let _ = manager.token().await;
+            // An answer that is none keeps it waiting for a moment.
+            tokio::time::advance(Duration::from_secs(5)).await;
         }
     };
     let ((), _, metrics) = recorded(work);

@@ -2,6 +2,7 @@
 //! processes where it matters.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod clients;
 mod clocks;
 mod expiry;
 mod locks;

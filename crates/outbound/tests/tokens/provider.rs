@@ -102,6 +102,11 @@ impl Provider {
         self.state().requests.len()
     }
 
+    /// The bodies of the token requests.
+    pub fn requests(&self) -> Vec<String> {
+        self.state().requests.clone()
+    }
+
     /// The next token requests come to this, one after the other.
     pub fn next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state().faults.extend(faults);

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use haat_cache::redis::{RedisCache, RedisOptions};
 use haat_cache::{Cache, MemoryCache};
 use haat_catalog::Clock;
 use haat_catalog::time::SystemClock;
 use haat_outbound::tokens::{
-    ClientAuth, Credentials, CredentialsDraft, Secret, SharedTokens, SystemRandom, Token, TokenError, TokenManager,
-    TokenOptions, TokenVault,
+    AssertionKey, ClientAuth, Credentials, CredentialsDraft, Secret, SharedTokens, SystemRandom, Token, TokenError,
+    TokenManager, TokenOptions, TokenVault,
 };
 use haat_outbound::{Answer, Call, CallError, Caller};
 use haat_testkit::servers::RedisServer;
+use jsonwebtoken::DecodingKey;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -59,6 +63,16 @@ pub fn draft(address: Option<SocketAddr>) -> CredentialsDraft {
 
 fn base(address: Option<SocketAddr>) -> String {
     address.map_or_else(|| "http://direct.example".into(), |address| format!("http://{address}"))
+}
+
+/// A client that signs statements, and the key that verifies them.
+pub fn signer() -> (ClientAuth, DecodingKey) {
+    let pair = Ed25519KeyPair::generate().unwrap();
+    let der = STANDARD.encode(pair.to_pkcs8v1().unwrap().as_ref());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n");
+    let key = AssertionKey::from_pem(pem.as_bytes(), None).unwrap();
+    let verifying = DecodingKey::from_ed_der(pair.public_key().as_ref());
+    (ClientAuth::PrivateKeyJwt { key, audience: ISSUER.into() }, verifying)
 }
 
 /// A request to the API.
