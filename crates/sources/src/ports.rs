@@ -208,8 +208,9 @@ pub trait SourceStore: Send + Sync {
     async fn seen(&self, source: &str, run: Uuid) -> Result<Vec<[u8; 16]>, StoreError>;
     /// Removes products with their change-log rows. Gives the run as it was written.
     async fn remove_items(&self, removal: RemoveItems) -> Result<Run, RunError>;
-    /// Ends a run (its `state` is final, or waits for a confirmation) and gives the lease back. `watermark` becomes the
-    /// source's, if there is one. What a finished run had seen is forgotten.
+    /// Ends a run (its `state` is final, or waits for a confirmation) and gives the lease back. `watermark`, if there is
+    /// one, becomes the source's: of a full run whatever it was before, of an incremental one only if it is later. What a
+    /// finished run had seen is forgotten.
     async fn end_run(&self, lease: &Lease, run: &Run, watermark: Option<Timestamp>) -> Result<(), RunError>;
     /// Whose product that is.
     async fn owner_of(&self, sku: &Sku) -> Result<Option<(String, Item)>, StoreError>;

@@ -182,7 +182,8 @@ impl Driving<'_> {
     fn found(&self, there: Vec<(Item, Value)>) -> Prepared {
         let (items, values): (Vec<Item>, Vec<Value>) = there.into_iter().unzip();
         let page = ItemPage { items: values, next: None, total: None };
-        let mut page = prepare(&*self.engine.upstream.connector, &*self.engine.ids, page);
+        let (engine, now) = (self.engine, self.engine.clock.now());
+        let mut page = prepare(&*engine.upstream.connector, &*engine.ids, page, now);
         page.seen.extend(items.iter().map(|item| key_hash(&item.key)));
         page
     }

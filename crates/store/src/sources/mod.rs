@@ -27,7 +27,7 @@ use haat_sources::ports::{
     Begin, Begun, BreakerOrder, BreakerReport, Item, ItemOutcome, Lease, RemoveItems, RunError, SourceRow, SourceStore,
     WritePage,
 };
-use haat_sources::run::{Run, RunState};
+use haat_sources::run::{Mode, Run, RunState};
 use uuid::Uuid;
 
 use self::sql::{EndedRun, ItemSql, NewReport, SourceSql, StoredItem, StoredReport, StoredSource};
@@ -255,7 +255,12 @@ async fn end<C: Sql>(
     watermark: Option<Timestamp>,
 ) -> Answer<Verdict<Result<(), RunError>>> {
     let Some(row) = lease::held(conn, lease, run.id).await? else { return Ok(lease::lost(lease)) };
-    let watermark = row.watermark.max(watermark.map(Timestamp::as_millis));
+    let watermark = watermark.map(Timestamp::as_millis);
+    let watermark = match run.mode {
+        // It has read everything, so it knows better than any before it.
+        Mode::Full => watermark.or(row.watermark),
+        Mode::Incremental => watermark.max(row.watermark),
+    };
     conn.end_run(&lease.source, &EndedRun::of(run, watermark)?).await?;
     Ok(Verdict::Commit(Ok(())))
 }

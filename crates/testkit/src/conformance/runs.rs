@@ -194,7 +194,7 @@ pub async fn a_run_that_waits_for_a_confirmation_goes_on_with_one_alone(s: &Subj
     assert!(!confirmed_ahead.run.removals_confirmed, "there was nothing to confirm");
 }
 
-/// The newest run of each kind, and up to which change everything is known, which only ever grows.
+/// The newest run of each kind, and up to which change everything is known, which incremental runs only ever move forward.
 pub async fn an_end_is_kept_where_it_belongs(s: &Subject) {
     let full = s.hold(begin("s", 1)).await;
     assert_eq!(full.run.since, None);
@@ -218,6 +218,12 @@ pub async fn an_end_is_kept_where_it_belongs(s: &Subject) {
     fourth.try_end(RunState::Done, Some(after_noon(60))).await.unwrap();
     let row = s.source("s").await;
     assert_eq!((id(row.last_full), id(row.last_done), row.watermark), (Some(4), Some(4), Some(after_noon(60))));
+    let mut fifth = s.hold(begin("s", 5)).await;
+    fifth.try_end(RunState::Done, Some(after_noon(30))).await.unwrap();
+    assert_eq!(s.source("s").await.watermark, Some(after_noon(30)), "a full run puts right what was too late");
+    let mut sixth = s.hold(begin("s", 6)).await;
+    sixth.try_end(RunState::Failed, None).await.unwrap();
+    assert_eq!(s.source("s").await.watermark, Some(after_noon(30)), "one that failed does not know");
 }
 
 /// As long as the run goes on or waits; not after its end, and an abandoned one's not after the next has begun. However many
