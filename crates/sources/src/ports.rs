@@ -134,7 +134,7 @@ pub struct WritePage {
     /// What the page says; each sku and each key at most once.
     pub items: Vec<PageItem>,
     /// Hashes of the keys of all items of the page, those that could not be read as well ([`crate::run::key_hash`]); kept
-    /// until the run ends, for a full run only.
+    /// until the run ends. By them the store knows a second item with one sku from one that was made anew.
     pub seen: Vec<[u8; 16]>,
     /// The run as it stands after this page, but for what the store finds out: `created`, `updated`, `unchanged`, `stale` and
     /// the refusals among `failed` and `errors` are added to it.
@@ -156,7 +156,7 @@ pub enum ItemOutcome {
     Unchanged,
     /// What is known is newer ([`Item::order`]): nothing was written.
     Stale,
-    /// Not written: no valid product, or one of another source.
+    /// Not written: no valid product, one of another source, or one of an item that the run has seen before.
     Refused(ItemError),
 }
 

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS source_items (
     UNIQUE KEY source_items_key (source, item_key)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
--- What a full run has seen, until it ends: a row for each page, with 16 bytes for each key.
+-- What a run has seen, until it ends: a row for each page, with 16 bytes for each key.
 CREATE TABLE IF NOT EXISTS source_seen (
     source VARBINARY(255) NOT NULL,
     run    BINARY(16)     NOT NULL,

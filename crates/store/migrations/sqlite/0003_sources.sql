@@ -26,7 +26,7 @@ CREATE TABLE source_items (
 
 CREATE UNIQUE INDEX source_items_key ON source_items (source, item_key);
 
--- What a full run has seen, until it ends: a row for each page, with 16 bytes for each key.
+-- What a run has seen, until it ends: a row for each page, with 16 bytes for each key.
 CREATE TABLE source_seen (
     source TEXT    NOT NULL,
     run    BLOB    NOT NULL,

@@ -120,7 +120,8 @@ macro_rules! store_conformance {
                 an_older_item_changes_nothing_and_says_so, a_product_of_another_source_is_refused,
                 a_product_of_nobody_is_adopted, items_that_make_no_product_are_refused_and_the_rest_is_written,
                 what_was_done_by_hand_is_undone, an_item_that_gets_another_sku_leaves_the_old_product_to_vanish,
-                items_may_exchange_their_skus, items_are_given_once_in_order_of_key,
+                items_may_exchange_their_skus, of_two_items_with_one_sku_on_different_pages_one_keeps_it,
+                items_are_given_once_in_order_of_key,
                 a_large_page_of_awkward_size_is_written_whole, sources_that_want_the_same_products_share_them_out,
                 pages_imports_and_single_writes_of_the_same_products_all_succeed,
             ]
