@@ -107,12 +107,23 @@ pub struct BreakerReport {
 /// A product that belongs to a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// What the source calls it: 1 to 255 bytes.
+    /// What the source calls it: 1 to 255 bytes, of which the first is not U+0001 but for [`Self::is_retired`].
     pub key: String,
     /// The product's sku.
     pub sku: Sku,
     /// The source's version or time of change as a number that grows; `None` where it says none.
     pub order: Option<i64>,
+}
+
+/// What the keys of retired products begin with, and those of items never.
+pub const RETIRED: char = '\u{1}';
+
+impl Item {
+    /// Whether the product is the source's only until it is removed: its item has another sku now. Its key is the store's own;
+    /// no upstream knows it.
+    pub fn is_retired(&self) -> bool {
+        self.key.starts_with(RETIRED)
+    }
 }
 
 /// One item of a page.

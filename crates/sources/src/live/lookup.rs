@@ -234,6 +234,9 @@ impl Live {
 
     /// Asks the upstream; `None` where the source has no such request.
     async fn ask(&self, source: &LiveSource, item: &Item, deadline: Instant) -> Option<Outcome> {
+        if item.is_retired() {
+            return Some(Outcome::Stored(StoredBecause::NotFound));
+        }
         let as_of = self.clock.now();
         let why = match source.upstream.item(&item.key, &item.sku, Some(deadline)).await {
             Ok(Asked::Unasked) => return None,

@@ -202,8 +202,11 @@ impl Driving<'_> {
     }
 }
 
-/// Asks for an item. Where there is no such request, the list has said it.
+/// Asks for an item. Where there is no such request, the list has said it; and of a retired one, its item has.
 async fn ask(upstream: &Upstream, item: Item) -> Answered {
+    if item.is_retired() {
+        return Answered::Gone(item);
+    }
     match upstream.item(&item.key, &item.sku, None).await {
         Ok(Asked::Gone | Asked::Unasked) => Answered::Gone(item),
         Ok(Asked::There(value)) if upstream.connector.key(&value).as_deref() == Some(item.key.as_str()) => {

@@ -142,6 +142,14 @@ async fn whatever_goes_wrong_the_stored_product_is_given_and_why_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_product_whose_item_has_another_sku_now_is_one_that_the_upstream_does_not_have() {
+    let world = synced(1).await;
+    world.store.retire("S-k000");
+    let answer = ask(&stock_of(&world), &world.store.stored("S-k000")).await;
+    assert_eq!((answer.live.reason, world.shop.state().asks.len()), (Some(StoredBecause::NotFound), 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_product_that_is_not_live_is_given_as_it_is_stored() {
     let world = World::of(Shop { single: false, ..Shop::new(10) }, 2);
     world.sync(FULL).await;

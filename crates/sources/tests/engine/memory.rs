@@ -111,6 +111,13 @@ impl MemoryStore {
         StoredProduct { id: product.id, sku: product.sku.clone(), version: product.version, document }
     }
 
+    /// Takes the key from a product, as when its item has another sku.
+    pub fn retire(&self, sku: &str) {
+        if let Some((.., item)) = self.state().products.get_mut(&Sku::new(sku).unwrap()) {
+            item.key = format!("{RETIRED}{sku}");
+        }
+    }
+
     fn fault(&self) -> Result<(), StoreError> {
         self.state().faults.pop_front().map_or(Ok(()), Err)
     }

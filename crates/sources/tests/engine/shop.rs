@@ -139,6 +139,8 @@ impl Caller for Shop {
             None => {}
         }
         Ok(match single {
+            // As real ones do with a key that is none of theirs.
+            Some(key) if !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) => answer(400, &json!({})),
             Some(key) => self.state().items.get(&key).map_or_else(|| answer(404, &json!({})), |item| answer(200, item)),
             None => {
                 let at = usize::try_from(parameter(&call, "at").unwrap_or(0)).unwrap();

@@ -43,6 +43,18 @@ async fn an_item_that_moves_to_a_page_that_was_read_stays_and_is_as_the_upstream
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_product_of_a_sku_that_its_item_has_no_longer_goes_without_a_question() {
+    let world = World::new(40);
+    world.sync(FULL).await;
+    world.store.retire("S-k007");
+    world.shop.put("k007", json!({"id": "k007", "sku": "ANOTHER", "name": "n", "stock": 1}));
+    let run = world.sync(FULL).await;
+    assert_eq!((run.state, run.counts.removed, &run.errors[..]), (RunState::Done, 1, &[][..]));
+    assert!(world.shop.state().asks.is_empty(), "nobody upstream knows the key under which it is kept");
+    assert_eq!(world.catalogue(), world.upstream());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_item_that_cannot_be_asked_for_stays_until_it_can() {
     let world = World::new(40);
     world.sync(FULL).await;

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use haat_catalog::Sku;
-use haat_sources::ports::{Item, ItemOutcome, PageItem, WritePage};
+use haat_sources::ports::{Item, ItemOutcome, PageItem, RETIRED, WritePage};
 use haat_sources::run::{ItemError, key_hash};
 
 use super::page::hashes;
@@ -23,8 +23,6 @@ use crate::sql::Sql;
 
 /// The longest key of an item, in bytes.
 const MAX_KEY_BYTES: usize = 255;
-/// What keys of retired products begin with, and those of items never.
-const RETIRED: char = '\u{1}';
 
 /// What is known of the products and the keys of a page.
 pub(super) struct Ownership {
