@@ -44,6 +44,9 @@ pub struct Mapped {
 
 /// A kind of source with its settings.
 pub trait Connector: Send + Sync {
+    /// A number that is another when what is listed, in which order, by which pages, or under which keys may be another: a run
+    /// that began under one must not go on under the other. It is the same in every process, and says nothing of credentials.
+    fn fingerprint(&self) -> u64;
     /// Whether [`Self::list`] heeds `since`.
     fn is_incremental(&self) -> bool;
     /// Asks for a page: of everything, or of what changed since; the first, or the one at `position`.

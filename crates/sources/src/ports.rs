@@ -40,6 +40,9 @@ pub struct Begin {
     /// Whether a share of vanished products above the limit was confirmed: with it, a run that waits for a confirmation
     /// goes on, whatever `mode` says.
     pub confirm_removals: bool,
+    /// Under which settings the source is read ([`crate::connector::Connector::fingerprint`]). A run that began under others
+    /// neither goes on nor is confirmed: a new one begins instead.
+    pub fingerprint: u64,
     /// The current time.
     pub now: Timestamp,
 }
@@ -204,8 +207,8 @@ pub trait SourceStore: Send + Sync {
     async fn sources(&self) -> Result<Vec<SourceRow>, StoreError>;
     /// One of them.
     async fn source(&self, name: &str) -> Result<Option<SourceRow>, StoreError>;
-    /// Begins a run, or goes on with one whose holder let its lease run out (the newest run is unfinished). A new run removes
-    /// what an abandoned one had seen.
+    /// Begins a run, or goes on with one whose holder let its lease run out (the newest run is unfinished) and that began under
+    /// the same settings. A new run removes what an abandoned one had seen.
     async fn begin_run(&self, begin: Begin) -> Result<Begun, StoreError>;
     /// Holds on to a run, and writes how it stands. A `hold` of zero gives the lease back although the run is unfinished:
     /// whoever begins next goes on with it at once.

@@ -111,6 +111,9 @@ pub struct Run {
     pub message: Option<String>,
     /// Whether removing more than the limit was confirmed.
     pub removals_confirmed: bool,
+    /// Under which settings of its source it began ([`crate::connector::Connector::fingerprint`]).
+    #[serde(default)]
+    pub fingerprint: u64,
 }
 
 impl Run {
@@ -133,6 +136,7 @@ impl Run {
             errors: Vec::new(),
             message: None,
             removals_confirmed: false,
+            fingerprint: 0,
         }
     }
 

@@ -15,6 +15,7 @@ use haat_outbound::{Answer, Call};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
+use xxhash_rust::xxh3::xxh3_64;
 
 use self::projection::Projection;
 use super::{Connection, Kind};
@@ -218,6 +219,11 @@ fn behind<'a>(
 }
 
 impl Connector for Commercetools {
+    fn fingerprint(&self) -> u64 {
+        // Everything else is fixed.
+        xxh3_64(self.url(None, None).as_str().as_bytes())
+    }
+
     fn is_incremental(&self) -> bool {
         true
     }

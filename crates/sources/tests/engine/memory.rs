@@ -144,16 +144,22 @@ impl SourceStore for MemoryStore {
             let mut state = self.state();
             let until = state.leases.get(&begin.source).and_then(|(_, until)| *until);
             let row = state.row(&begin.source);
+            let is_same = |run: &Run| run.fingerprint == begin.fingerprint;
             let mut run = match &row.run {
-                Some(run) if run.state.is_unfinished() => match until {
-                    Some(until) if until > begin.now => return Ok(Begun::Running(Box::new(run.clone()))),
-                    _ => run.clone(),
-                },
-                Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals => run.clone(),
+                Some(run) if run.state.is_unfinished() && until.is_some_and(|until| until > begin.now) => {
+                    return Ok(Begun::Running(Box::new(run.clone())));
+                }
+                Some(run) if run.state.is_unfinished() && is_same(run) => run.clone(),
+                Some(run)
+                    if run.state == RunState::AwaitingConfirmation && begin.confirm_removals && is_same(run) =>
+                {
+                    run.clone()
+                }
                 other => {
                     let old = other.as_ref().map(|run| run.id);
                     let since = row.watermark.filter(|_| begin.mode == Mode::Incremental);
                     let run = Run::new(begin.id, begin.mode, &begin.owner, since, begin.now);
+                    let run = Run { fingerprint: begin.fingerprint, ..run };
                     old.map(|old| state.seen.remove(&old));
                     run
                 }

@@ -43,6 +43,8 @@ pub struct State {
     /// Keys asked for one by one.
     pub asks: Vec<String>,
     pub slow: Duration,
+    /// Which settings it is read by.
+    pub fingerprint: u64,
 }
 
 pub struct Shop {
@@ -158,6 +160,10 @@ fn read(answer: &Answer) -> Result<Value, ReadError> {
 }
 
 impl Connector for Shop {
+    fn fingerprint(&self) -> u64 {
+        self.state().fingerprint
+    }
+
     fn is_incremental(&self) -> bool {
         self.incremental
     }

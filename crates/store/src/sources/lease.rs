@@ -37,10 +37,11 @@ pub(super) async fn begin<C: Sql>(conn: &mut C, begin: &Begin) -> Answer<Verdict
 /// The run that somebody else is at.
 fn next_run(before: Option<Run>, is_held: bool, watermark: Option<Timestamp>, begin: &Begin) -> Result<Run, Box<Run>> {
     let owner = || begin.owner.clone();
+    let is_same = |run: &Run| run.fingerprint == begin.fingerprint;
     match before {
         Some(run) if run.state.is_unfinished() && is_held => Err(Box::new(run)),
-        Some(run) if run.state.is_unfinished() => Ok(Run { owner: owner(), ..run }),
-        Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals => Ok(Run {
+        Some(run) if run.state.is_unfinished() && is_same(&run) => Ok(Run { owner: owner(), ..run }),
+        Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals && is_same(&run) => Ok(Run {
             state: RunState::Removing,
             removals_confirmed: true,
             owner: owner(),
@@ -51,7 +52,8 @@ fn next_run(before: Option<Run>, is_held: bool, watermark: Option<Timestamp>, be
         }),
         _ => {
             let since = watermark.filter(|_| begin.mode == Mode::Incremental);
-            Ok(Run::new(begin.id, begin.mode, &begin.owner, since, begin.now))
+            let run = Run::new(begin.id, begin.mode, &begin.owner, since, begin.now);
+            Ok(Run { fingerprint: begin.fingerprint, ..run })
         }
     }
 }
@@ -87,6 +89,7 @@ mod tests {
             owner: "new".into(),
             hold: Duration::from_secs(1),
             confirm_removals,
+            fingerprint: 0,
             now: Timestamp::from_millis(50),
         }
     }
@@ -94,6 +97,18 @@ mod tests {
     fn before(state: RunState) -> Option<Run> {
         let run = Run::new(Uuid::from_u128(1), Mode::Full, "old", None, Timestamp::from_millis(0));
         Some(Run { state, message: Some("why".into()), ..run })
+    }
+
+    #[test]
+    fn a_run_that_began_under_other_settings_neither_goes_on_nor_is_confirmed() {
+        for state in [RunState::Reading, RunState::Removing, RunState::AwaitingConfirmation] {
+            let other = Begin { fingerprint: 7, ..begin(Mode::Full, true) };
+            let run = next_run(before(state), false, None, &other).unwrap();
+            assert_eq!((run.id.as_u128(), run.state, run.fingerprint), (9, RunState::Reading, 7), "{state:?}");
+            assert!(!run.removals_confirmed);
+        }
+        let other = Begin { fingerprint: 7, ..begin(Mode::Full, true) };
+        assert!(next_run(before(RunState::Reading), true, None, &other).is_err(), "somebody is at it all the same");
     }
 
     #[test]

@@ -109,6 +109,7 @@ macro_rules! store_conformance {
             runs [
                 a_source_that_never_ran_is_not_there, a_run_is_kept_as_it_was_saved, a_source_has_one_run_at_a_time,
                 a_run_whose_holder_is_gone_goes_on_from_where_it_stood,
+                a_run_that_began_under_other_settings_does_not_go_on,
                 whoever_takes_a_run_over_has_all_that_was_written_for_it, of_two_holders_only_the_newer_writes,
                 a_run_that_has_ended_is_written_no_more,
                 a_run_that_waits_for_a_confirmation_goes_on_with_one_alone, an_end_is_kept_where_it_belongs,

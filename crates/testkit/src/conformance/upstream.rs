@@ -53,6 +53,7 @@ pub fn begin(source: &str, id: u128) -> Begin {
         owner: format!("replica-{id}"),
         hold: HOLD,
         confirm_removals: false,
+        fingerprint: 1 << 63 | 5,
         now: after_noon(0),
     }
 }
