@@ -76,7 +76,7 @@ pub struct ItemError {
     pub detail: String,
 }
 
-/// A synchronisation.
+/// A synchronisation as it is kept. What others are shown of it is a [`RunView`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Its id.
@@ -145,6 +145,55 @@ impl Run {
         self.counts.failed += 1;
         if self.errors.len() < MAX_ERRORS {
             self.errors.push(error);
+        }
+    }
+}
+
+/// A synchronisation as it is shown: without what only those who carry it on need. Its place may be an address of the upstream,
+/// with all that its query holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunView {
+    /// Its id.
+    pub id: Uuid,
+    /// What it reads.
+    pub mode: Mode,
+    /// Where it stands.
+    pub state: RunState,
+    /// Who has it in hand, or had it last.
+    pub owner: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it last moved.
+    pub moved_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// From which change upstream on it reads (incremental).
+    pub since: Option<Timestamp>,
+    /// How many items there are in all, where the upstream says so.
+    pub total: Option<u64>,
+    /// What was done.
+    pub counts: RunCounts,
+    /// The first errors.
+    pub errors: Vec<ItemError>,
+    /// Why it failed or waits, or what it left undone.
+    pub message: Option<String>,
+}
+
+impl From<Run> for RunView {
+    fn from(run: Run) -> Self {
+        Self {
+            id: run.id,
+            mode: run.mode,
+            state: run.state,
+            owner: run.owner,
+            started_at: run.started_at,
+            moved_at: run.moved_at,
+            ended_at: run.ended_at,
+            since: run.since,
+            total: run.total,
+            counts: run.counts,
+            errors: run.errors,
+            message: run.message,
         }
     }
 }
