@@ -76,6 +76,15 @@ pub struct ItemError {
     pub detail: String,
 }
 
+/// Runs of one mode that failed, with none between them that did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
+    /// How many.
+    pub times: u32,
+    /// When the last of them ended.
+    pub ended_at: Timestamp,
+}
+
 /// A synchronisation as it is kept. What others are shown of it is a [`RunView`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -114,6 +123,12 @@ pub struct Run {
     /// Under which settings of its source it began ([`crate::connector::Connector::fingerprint`]).
     #[serde(default)]
     pub fingerprint: u64,
+    /// Full runs that failed before it, if the last of them did.
+    #[serde(default)]
+    pub failed_full: Option<Failures>,
+    /// Incremental runs that failed before it, if the last of them did.
+    #[serde(default)]
+    pub failed_incremental: Option<Failures>,
 }
 
 impl Run {
@@ -137,6 +152,32 @@ impl Run {
             message: None,
             removals_confirmed: false,
             fingerprint: 0,
+            failed_full: None,
+            failed_incremental: None,
+        }
+    }
+
+    /// The same as the one that begins after `before`, and knows which runs have failed.
+    #[must_use]
+    pub fn after(self, before: Option<&Self>) -> Self {
+        let failures = |mode| before.and_then(|before| before.failures(mode));
+        Self { failed_full: failures(Mode::Full), failed_incremental: failures(Mode::Incremental), ..self }
+    }
+
+    /// The runs of a mode that have failed up to this one, with it; `None` if the last of them has not.
+    pub fn failures(&self, mode: Mode) -> Option<Failures> {
+        let before = match mode {
+            Mode::Full => self.failed_full,
+            Mode::Incremental => self.failed_incremental,
+        };
+        match self.state {
+            _ if self.mode != mode => before,
+            RunState::Reading | RunState::Removing => before,
+            RunState::AwaitingConfirmation | RunState::Done => None,
+            RunState::Failed => {
+                let times = before.map_or(0, |before| before.times).saturating_add(1);
+                Some(Failures { times, ended_at: self.ended_at.unwrap_or(self.moved_at) })
+            }
         }
     }
 

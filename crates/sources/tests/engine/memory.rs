@@ -159,7 +159,7 @@ impl SourceStore for MemoryStore {
                     let old = other.as_ref().map(|run| run.id);
                     let since = row.watermark.filter(|_| begin.mode == Mode::Incremental);
                     let run = Run::new(begin.id, begin.mode, &begin.owner, since, begin.now);
-                    let run = Run { fingerprint: begin.fingerprint, ..run };
+                    let run = Run { fingerprint: begin.fingerprint, ..run }.after(other.as_ref());
                     old.map(|old| state.seen.remove(&old));
                     run
                 }

@@ -50,10 +50,10 @@ fn next_run(before: Option<Run>, is_held: bool, watermark: Option<Timestamp>, be
             message: None,
             ..run
         }),
-        _ => {
+        before => {
             let since = watermark.filter(|_| begin.mode == Mode::Incremental);
             let run = Run::new(begin.id, begin.mode, &begin.owner, since, begin.now);
-            Ok(Run { fingerprint: begin.fingerprint, ..run })
+            Ok(Run { fingerprint: begin.fingerprint, ..run }.after(before.as_ref()))
         }
     }
 }
@@ -109,6 +109,22 @@ mod tests {
         }
         let other = Begin { fingerprint: 7, ..begin(Mode::Full, true) };
         assert!(next_run(before(RunState::Reading), true, None, &other).is_err(), "somebody is at it all the same");
+    }
+
+    #[test]
+    fn a_new_run_knows_how_many_of_each_mode_have_failed_in_a_row() {
+        let mut run = before(RunState::Failed);
+        for times in 1..4 {
+            let next = next_run(run, false, None, &begin(Mode::Full, false)).unwrap();
+            assert_eq!(next.failed_full.map(|failed| failed.times), Some(times));
+            run = Some(Run { state: RunState::Failed, ..next });
+        }
+        let changes = next_run(run, false, None, &begin(Mode::Incremental, false)).unwrap();
+        let done = Some(Run { state: RunState::Done, ..changes });
+        let next = next_run(done, false, None, &begin(Mode::Full, false)).unwrap();
+        assert_eq!(next.failed_full.map(|failed| failed.times), Some(4), "an incremental run does not settle it");
+        let next = next_run(Some(Run { state: RunState::Done, ..next }), false, None, &begin(Mode::Full, false)).unwrap();
+        assert_eq!((next.failed_full, next.failed_incremental), (None, None));
     }
 
     #[test]
