@@ -29,7 +29,8 @@ use crate::declared::pointer::Pointer;
 use crate::declared::progress::{Progress, malformed};
 use crate::declared::request::{Base, add_parameter, encoded};
 use crate::declared::settings::{Period, Secret, SettingError, base_url, read};
-use crate::run::ItemError;
+use crate::live::LiveField;
+use crate::run::{ItemError, Mode};
 
 mod projection;
 
@@ -226,6 +227,12 @@ impl Connector for Commercetools {
 
     fn is_incremental(&self) -> bool {
         true
+    }
+
+    /// Stock belongs to the inventory: that it changes does not change `lastModifiedAt`
+    /// (<https://docs.commercetools.com/api/projects/inventory>).
+    fn carries(&self, field: LiveField, mode: Mode) -> bool {
+        mode == Mode::Full || field != LiveField::Stock
     }
 
     fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call {

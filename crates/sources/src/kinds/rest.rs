@@ -22,7 +22,8 @@ use crate::declared::pagination::{Answered, Pagination, PaginationSettings};
 use crate::declared::pointer::Pointer;
 use crate::declared::request::{Base, Target, set_parameter};
 use crate::declared::settings::{Period, SettingError, base_url, read};
-use crate::run::ItemError;
+use crate::live::LiveField;
+use crate::run::{ItemError, Mode};
 
 /// This kind.
 pub const KIND: Kind = Kind {
@@ -179,6 +180,11 @@ impl Connector for Rest {
 
     fn is_incremental(&self) -> bool {
         self.since.is_some()
+    }
+
+    /// That it does is what `list.since` stands for.
+    fn carries(&self, _: LiveField, _: Mode) -> bool {
+        true
     }
 
     fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call {

@@ -9,12 +9,13 @@ use haat_catalog::ports::{StoreError, StoredProduct};
 use haat_catalog::{Clock, Product, Sku};
 use haat_outbound::CallError;
 use haat_sources::live::{Live, LiveAnswer, LiveField, LiveFields, LiveOptions, LiveSource, StoredBecause};
+use haat_sources::run::Mode;
 use haat_sources::upstream::Upstream;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::shop::{Fault, Shop, item};
-use crate::world::{FULL, World};
+use crate::world::{CHANGES, FULL, START, World};
 
 const PATIENCE: Duration = Duration::from_millis(800);
 
@@ -187,6 +188,23 @@ async fn stored_values_are_as_old_as_the_last_run_that_would_have_carried_a_chan
     world.shop.put("k000", item("k000", 5));
     world.sync(FULL).await;
     assert_eq!(age().await.as_of, updated_at, "nor does one that failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_does_not_carry_a_member_does_not_make_its_stored_value_younger() {
+    for (stock_apart, field, expected) in
+        [(true, LiveField::Stock, 100), (true, LiveField::Price, 0), (false, LiveField::Stock, 0)]
+    {
+        let world = World::of(Shop { incremental: true, stock_apart, ..Shop::new(10) }, 0);
+        world.shop.put("a", json!({"id": "a", "name": "n", "stock": 1, "changed": START}));
+        world.sync(FULL).await;
+        sleep(Duration::from_secs(100)).await;
+        assert_eq!(world.sync(CHANGES).await.mode, Mode::Incremental);
+        world.shop.state().asks_fail = Some(Fault::Status(500));
+        let live = live_of(&world, &[field], LiveOptions::default());
+        let age = ask(&live, &world.store.stored("S-a")).await.live.age_seconds;
+        assert_eq!(age, expected, "{field} {stock_apart}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
