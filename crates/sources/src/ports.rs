@@ -200,6 +200,19 @@ pub struct RemoveItems {
     pub now: Timestamp,
 }
 
+/// Products of a source that a full run did not list, and that nobody can be asked about.
+#[derive(Debug, Clone)]
+pub struct MissedItems {
+    /// The right to write.
+    pub lease: Lease,
+    /// Which; those that are not as they were ([`RemoveItems::items`]) are left alone.
+    pub items: Vec<Item>,
+    /// The run.
+    pub run: Uuid,
+    /// The full run that ended well before it.
+    pub before: Option<Uuid>,
+}
+
 /// Keeps what is known of sources.
 #[async_trait]
 pub trait SourceStore: Send + Sync {
@@ -220,6 +233,9 @@ pub trait SourceStore: Send + Sync {
     async fn items(&self, source: &str, after: Option<&str>, limit: u32) -> Result<Vec<Item>, StoreError>;
     /// The hashes of all keys that a run has seen.
     async fn seen(&self, source: &str, run: Uuid) -> Result<Vec<[u8; 16]>, StoreError>;
+    /// Notes that a full run did not list products, and gives those of them of which the one before has noted it as well; those
+    /// keep its note, so that whoever takes the run over is given the same.
+    async fn miss_items(&self, missed: MissedItems) -> Result<Vec<Item>, RunError>;
     /// Removes products with their change-log rows. Gives the run as it was written.
     async fn remove_items(&self, removal: RemoveItems) -> Result<Run, RunError>;
     /// Ends a run (its `state` is final, or waits for a confirmation) and gives the lease back. `watermark`, if there is

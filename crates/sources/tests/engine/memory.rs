@@ -21,6 +21,8 @@ pub struct State {
     leases: HashMap<String, (u64, Option<Timestamp>)>,
     pub products: BTreeMap<Sku, (Product, String, Item)>,
     seen: HashMap<Uuid, HashSet<[u8; 16]>>,
+    /// By which run the product of a sku was missed.
+    missed: HashMap<Sku, Uuid>,
     reports: BTreeMap<(String, String), BreakerReport>,
     /// How many items each page had that was written.
     pub pages: Vec<usize>,
@@ -237,6 +239,22 @@ impl SourceStore for MemoryStore {
     async fn seen(&self, _: &str, run: Uuid) -> Result<Vec<[u8; 16]>, StoreError> {
         yield_now().await;
         Ok(self.state().seen.get(&run).map(|seen| seen.iter().copied().collect()).unwrap_or_default())
+    }
+
+    async fn miss_items(&self, missed: MissedItems) -> Result<Vec<Item>, RunError> {
+        yield_now().await;
+        self.fault()?;
+        let twice = {
+            let mut state = self.state();
+            state.holds(&missed.lease)?;
+            let MissedItems { items, run, before, .. } = missed;
+            let is_twice = |item: &Item| before.is_some() && state.missed.get(&item.sku).copied() == before;
+            let (twice, once): (Vec<Item>, Vec<Item>) = items.into_iter().partition(is_twice);
+            state.missed.extend(once.into_iter().map(|item| (item.sku, run)));
+            twice
+        };
+        yield_now().await;
+        Ok(twice)
     }
 
     async fn remove_items(&self, removal: RemoveItems) -> Result<Run, RunError> {

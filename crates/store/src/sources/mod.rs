@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use haat_catalog::ports::StoreError;
 use haat_catalog::{Sku, Timestamp};
 use haat_sources::ports::{
-    Begin, Begun, BreakerOrder, BreakerReport, Item, ItemOutcome, Lease, RemoveItems, RunError, SourceRow, SourceStore,
+    Begin, Begun, BreakerOrder, BreakerReport, Item, ItemOutcome, Lease, MissedItems, RemoveItems, RunError, SourceRow, SourceStore,
     WritePage,
 };
 use haat_sources::run::{Mode, Run, RunState};
@@ -125,6 +125,17 @@ impl<B: Backend> SourceStore for SqlStore<B> {
                 Box::pin(async move { page::hashes(&conn.seen_hashes(&source, run).await?) })
             })
             .await
+    }
+
+    async fn miss_items(&self, missed: MissedItems) -> Result<Vec<Item>, RunError> {
+        let missed = Arc::new(missed);
+        self.0
+            .writers()
+            .transact(self.batch_limit(), move |conn| {
+                let missed = Arc::clone(&missed);
+                Box::pin(async move { removal::miss_in_transaction(conn, &missed).await })
+            })
+            .await?
     }
 
     async fn remove_items(&self, removal: RemoveItems) -> Result<Run, RunError> {

@@ -204,6 +204,7 @@ mod tests {
                 source: (*source).into(),
                 item_key: (*key).into(),
                 item_order: *order,
+                missed_by: None,
             })
             .collect();
         let own = stored.iter().filter(|row| row.source == b"s");

@@ -128,7 +128,7 @@ macro_rules! store_conformance {
             ]
             removals [
                 a_removed_product_leaves_a_change_and_never_repeats_a_version,
-                what_is_not_as_it_was_when_it_vanished_stays,
+                what_is_not_as_it_was_when_it_vanished_stays, what_two_runs_in_a_row_have_missed_is_told,
                 a_product_that_was_deleted_by_hand_is_not_removed_again,
                 a_large_removal_beside_other_writers_is_done_whole,
             ]
