@@ -126,7 +126,10 @@ fn tell(session: &Session, source: &str, run: &Run, elapsed: std::time::Duration
         n(counts.removed),
         n(counts.failed),
     );
-    output.answer(text, &json!({ "source": source, "run": RunView::from(run.clone()), "seconds": elapsed.as_secs_f64() }));
+    output.answer(
+        text,
+        &json!({ "source": source, "run": RunView::from(run.clone()), "seconds": elapsed.as_secs_f64() }),
+    );
 }
 
 fn line_of(error: &ItemError) -> String {

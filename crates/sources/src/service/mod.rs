@@ -257,7 +257,8 @@ impl Sources {
             SyncRequest { mode, .. } => part.possible(mode.unwrap_or(Mode::Incremental), &row),
         };
         // What was found under other settings is not what the next run may remove.
-        let is_outdated = |run: &Run| run.state == RunState::AwaitingConfirmation && run.fingerprint != part.fingerprint();
+        let is_outdated =
+            |run: &Run| run.state == RunState::AwaitingConfirmation && run.fingerprint != part.fingerprint();
         let confirmed = request.confirm_removals && !row.run.as_ref().is_some_and(is_outdated);
         match self.begin(part, mode, confirmed).await? {
             Begun::Mine(lease, run) => Ok((Arc::clone(part), lease, *run)),

@@ -161,7 +161,8 @@ mod tests {
             let failed_at = DAY * 3 * n + DAY * 2;
             let expected = Some((at(failed_at + AFTER_FAILURE), if n == 0 { Mode::Full } else { Mode::Incremental }));
             assert_eq!(next(both, failed.clone(), None), expected, "nothing begins sooner");
-            let changes = run(Mode::Incremental, RunState::Done, failed_at + AFTER_FAILURE, MINUTE).after(Some(&failed));
+            let changes =
+                run(Mode::Incremental, RunState::Done, failed_at + AFTER_FAILURE, MINUTE).after(Some(&failed));
             let full = Schedule { every: None, ..both };
             let (full_at, _) = next(full, changes.clone(), None).unwrap();
             waits.push(full_at.since(at(failed_at)).as_secs() / 60);

@@ -152,9 +152,7 @@ impl SourceStore for MemoryStore {
                     return Ok(Begun::Running(Box::new(run.clone())));
                 }
                 Some(run) if run.state.is_unfinished() && is_same(run) => run.clone(),
-                Some(run)
-                    if run.state == RunState::AwaitingConfirmation && begin.confirm_removals && is_same(run) =>
-                {
+                Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals && is_same(run) => {
                     run.clone()
                 }
                 other => {

@@ -40,7 +40,11 @@ async fn where_nobody_can_be_asked_what_two_full_runs_in_a_row_have_missed_goes(
     assert_eq!(world.catalogue(), world.upstream(), "the neighbour is still there");
     // Missed, listed, missed: that is not twice in a row.
     for shown in [false, true, false] {
-        if shown { world.shop.put("k005", item("k005", 5)) } else { world.shop.remove("k005") }
+        if shown {
+            world.shop.put("k005", item("k005", 5))
+        } else {
+            world.shop.remove("k005")
+        }
         assert_eq!(counts().await, (RunState::Done, u64::from(!shown), 0));
     }
 }

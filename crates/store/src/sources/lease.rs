@@ -41,15 +41,20 @@ fn next_run(before: Option<Run>, is_held: bool, watermark: Option<Timestamp>, be
     match before {
         Some(run) if run.state.is_unfinished() && is_held => Err(Box::new(run)),
         Some(run) if run.state.is_unfinished() && is_same(&run) => Ok(Run { owner: owner(), ..run }),
-        Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals && is_same(&run) => Ok(Run {
-            state: RunState::Removing,
-            removals_confirmed: true,
-            owner: owner(),
-            moved_at: begin.now,
-            ended_at: None,
-            message: None,
-            ..run
-        }),
+        Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals && is_same(&run) => {
+            Ok(Run {
+                state: RunState::Removing,
+                removals_confirmed: true,
+                owner: owner(),
+                moved_at: begin.now,
+                ended_at: None,
+                message: None,
+                // Up to which change everything is known was written when it began to wait; told now, it would be as much earlier as
+                // it has waited.
+                newest: None,
+                ..run
+            })
+        }
         before => {
             let since = watermark.filter(|_| begin.mode == Mode::Incremental);
             let run = Run::new(begin.id, begin.mode, &begin.owner, since, begin.now);
@@ -96,7 +101,7 @@ mod tests {
 
     fn before(state: RunState) -> Option<Run> {
         let run = Run::new(Uuid::from_u128(1), Mode::Full, "old", None, Timestamp::from_millis(0));
-        Some(Run { state, message: Some("why".into()), ..run })
+        Some(Run { state, message: Some("why".into()), newest: Some(Timestamp::from_millis(3)), ..run })
     }
 
     #[test]
@@ -123,7 +128,8 @@ mod tests {
         let done = Some(Run { state: RunState::Done, ..changes });
         let next = next_run(done, false, None, &begin(Mode::Full, false)).unwrap();
         assert_eq!(next.failed_full.map(|failed| failed.times), Some(4), "an incremental run does not settle it");
-        let next = next_run(Some(Run { state: RunState::Done, ..next }), false, None, &begin(Mode::Full, false)).unwrap();
+        let next =
+            next_run(Some(Run { state: RunState::Done, ..next }), false, None, &begin(Mode::Full, false)).unwrap();
         assert_eq!((next.failed_full, next.failed_incremental), (None, None));
     }
 
@@ -142,7 +148,7 @@ mod tests {
         for is_held in [true, false] {
             let run = next_run(before(AwaitingConfirmation), is_held, None, &begin(Incremental, true)).unwrap();
             assert_eq!((run.id.as_u128(), run.state, run.removals_confirmed), (1, Removing, true));
-            assert_eq!((run.message, run.owner.as_str()), (None, "new"));
+            assert_eq!((run.message, run.owner.as_str(), run.newest), (None, "new", None));
             for state in [AwaitingConfirmation, Done, Failed] {
                 let run = next_run(before(state), is_held, watermark, &begin(Incremental, false)).unwrap();
                 assert_eq!((run.id.as_u128(), run.state, run.since), (9, Reading, watermark), "{state:?}");

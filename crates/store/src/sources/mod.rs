@@ -24,8 +24,8 @@ use async_trait::async_trait;
 use haat_catalog::ports::StoreError;
 use haat_catalog::{Sku, Timestamp};
 use haat_sources::ports::{
-    Begin, Begun, BreakerOrder, BreakerReport, Item, ItemOutcome, Lease, MissedItems, RemoveItems, RunError, SourceRow, SourceStore,
-    WritePage,
+    Begin, Begun, BreakerOrder, BreakerReport, Item, ItemOutcome, Lease, MissedItems, RemoveItems, RunError, SourceRow,
+    SourceStore, WritePage,
 };
 use haat_sources::run::{Mode, Run, RunState};
 use uuid::Uuid;

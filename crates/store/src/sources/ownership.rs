@@ -49,7 +49,8 @@ impl Ownership {
         if !holders.is_empty() {
             let seen: HashSet<[u8; 16]> =
                 hashes(&conn.seen_hashes(&known.source, page.run.id).await?)?.into_iter().collect();
-            known.seen_before = holders.into_iter().filter(|(hash, _)| seen.contains(hash)).map(|(_, key)| key).collect();
+            known.seen_before =
+                holders.into_iter().filter(|(hash, _)| seen.contains(hash)).map(|(_, key)| key).collect();
         }
         Ok(known)
     }
@@ -86,7 +87,8 @@ impl Ownership {
                     let other = String::from_utf8_lossy(&row.source);
                     return Some(refused(key, "/sku", format!("the sku '{sku}' belongs to the source '{other}'")));
                 }
-                let holder = self.by_sku.get(sku.as_str()).map(|row| &row.item_key).filter(|holder| *holder != key.as_bytes());
+                let holder =
+                    self.by_sku.get(sku.as_str()).map(|row| &row.item_key).filter(|holder| *holder != key.as_bytes());
                 if let Some(holder) = holder.filter(|holder| self.seen_before.contains(*holder)) {
                     let holder = String::from_utf8_lossy(holder);
                     return Some(refused(key, "/sku", format!("the item '{holder}' has the same sku, '{sku}'")));

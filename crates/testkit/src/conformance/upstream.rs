@@ -7,7 +7,8 @@ use std::time::Duration;
 use haat_catalog::product::overlay::Overlay;
 use haat_catalog::{Product, Timestamp};
 use haat_sources::ports::{
-    Begin, Begun, Item, ItemOutcome, Lease, MissedItems, PageItem, RemoveItems, RunError, SourceRow, SourceStore, WritePage,
+    Begin, Begun, Item, ItemOutcome, Lease, MissedItems, PageItem, RemoveItems, RunError, SourceRow, SourceStore,
+    WritePage,
 };
 use haat_sources::run::{Mode, Run, RunState, key_hash};
 use serde_json::{Value, json};
