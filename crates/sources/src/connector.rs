@@ -6,8 +6,9 @@ use haat_catalog::{Sku, Timestamp};
 use haat_outbound::{Answer, Call};
 use serde_json::Value;
 
+use crate::live::LiveField;
 use crate::ports::Item;
-use crate::run::ItemError;
+use crate::run::{ItemError, Mode};
 
 /// A page of an upstream's list.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +45,14 @@ pub struct Mapped {
 
 /// A kind of source with its settings.
 pub trait Connector: Send + Sync {
+    /// A number that is another when what is listed, in which order, by which pages, or under which keys may be another: a run
+    /// that began under one must not go on under the other. It is the same in every process, and says nothing of credentials.
+    fn fingerprint(&self) -> u64;
     /// Whether [`Self::list`] heeds `since`.
     fn is_incremental(&self) -> bool;
+    /// Whether a run of that mode brings every change of a live member. An incremental one may not: where a change of the member
+    /// is no change of the item to the upstream.
+    fn carries(&self, field: LiveField, mode: Mode) -> bool;
     /// Asks for a page: of everything, or of what changed since; the first, or the one at `position`.
     fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call;
     /// Reads the answer to [`Self::list`] with the same arguments.

@@ -40,6 +40,9 @@ pub struct Begin {
     /// Whether a share of vanished products above the limit was confirmed: with it, a run that waits for a confirmation
     /// goes on, whatever `mode` says.
     pub confirm_removals: bool,
+    /// Under which settings the source is read ([`crate::connector::Connector::fingerprint`]). A run that began under others
+    /// neither goes on nor is confirmed: a new one begins instead.
+    pub fingerprint: u64,
     /// The current time.
     pub now: Timestamp,
 }
@@ -107,12 +110,23 @@ pub struct BreakerReport {
 /// A product that belongs to a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// What the source calls it: 1 to 255 bytes.
+    /// What the source calls it: 1 to 255 bytes, of which the first is not U+0001 but for [`Self::is_retired`].
     pub key: String,
     /// The product's sku.
     pub sku: Sku,
     /// The source's version or time of change as a number that grows; `None` where it says none.
     pub order: Option<i64>,
+}
+
+/// What the keys of retired products begin with, and those of items never.
+pub const RETIRED: char = '\u{1}';
+
+impl Item {
+    /// Whether the product is the source's only until it is removed: its item has another sku now. Its key is the store's own;
+    /// no upstream knows it.
+    pub fn is_retired(&self) -> bool {
+        self.key.starts_with(RETIRED)
+    }
 }
 
 /// One item of a page.
@@ -134,7 +148,7 @@ pub struct WritePage {
     /// What the page says; each sku and each key at most once.
     pub items: Vec<PageItem>,
     /// Hashes of the keys of all items of the page, those that could not be read as well ([`crate::run::key_hash`]); kept
-    /// until the run ends, for a full run only.
+    /// until the run ends. By them the store knows a second item with one sku from one that was made anew.
     pub seen: Vec<[u8; 16]>,
     /// The run as it stands after this page, but for what the store finds out: `created`, `updated`, `unchanged`, `stale` and
     /// the refusals among `failed` and `errors` are added to it.
@@ -156,7 +170,7 @@ pub enum ItemOutcome {
     Unchanged,
     /// What is known is newer ([`Item::order`]): nothing was written.
     Stale,
-    /// Not written: no valid product, or one of another source.
+    /// Not written: no valid product, one of another source, or one of an item that the run has seen before.
     Refused(ItemError),
 }
 
@@ -186,6 +200,19 @@ pub struct RemoveItems {
     pub now: Timestamp,
 }
 
+/// Products of a source that a full run did not list, and that nobody can be asked about.
+#[derive(Debug, Clone)]
+pub struct MissedItems {
+    /// The right to write.
+    pub lease: Lease,
+    /// Which; those that are not as they were ([`RemoveItems::items`]) are left alone.
+    pub items: Vec<Item>,
+    /// The run.
+    pub run: Uuid,
+    /// The full run that ended well before it.
+    pub before: Option<Uuid>,
+}
+
 /// Keeps what is known of sources.
 #[async_trait]
 pub trait SourceStore: Send + Sync {
@@ -193,8 +220,8 @@ pub trait SourceStore: Send + Sync {
     async fn sources(&self) -> Result<Vec<SourceRow>, StoreError>;
     /// One of them.
     async fn source(&self, name: &str) -> Result<Option<SourceRow>, StoreError>;
-    /// Begins a run, or goes on with one whose holder let its lease run out (the newest run is unfinished). A new run removes
-    /// what an abandoned one had seen.
+    /// Begins a run, or goes on with one whose holder let its lease run out (the newest run is unfinished) and that began under
+    /// the same settings. A new run removes what an abandoned one had seen.
     async fn begin_run(&self, begin: Begin) -> Result<Begun, StoreError>;
     /// Holds on to a run, and writes how it stands. A `hold` of zero gives the lease back although the run is unfinished:
     /// whoever begins next goes on with it at once.
@@ -206,10 +233,14 @@ pub trait SourceStore: Send + Sync {
     async fn items(&self, source: &str, after: Option<&str>, limit: u32) -> Result<Vec<Item>, StoreError>;
     /// The hashes of all keys that a run has seen.
     async fn seen(&self, source: &str, run: Uuid) -> Result<Vec<[u8; 16]>, StoreError>;
+    /// Notes that a full run did not list products, and gives those of them of which the one before has noted it as well; those
+    /// keep its note, so that whoever takes the run over is given the same.
+    async fn miss_items(&self, missed: MissedItems) -> Result<Vec<Item>, RunError>;
     /// Removes products with their change-log rows. Gives the run as it was written.
     async fn remove_items(&self, removal: RemoveItems) -> Result<Run, RunError>;
-    /// Ends a run (its `state` is final, or waits for a confirmation) and gives the lease back. `watermark` becomes the
-    /// source's, if there is one. What a finished run had seen is forgotten.
+    /// Ends a run (its `state` is final, or waits for a confirmation) and gives the lease back. `watermark`, if there is
+    /// one, becomes the source's: of a full run whatever it was before, of an incremental one only if it is later. What a
+    /// finished run had seen is forgotten.
     async fn end_run(&self, lease: &Lease, run: &Run, watermark: Option<Timestamp>) -> Result<(), RunError>;
     /// Whose product that is.
     async fn owner_of(&self, sku: &Sku) -> Result<Option<(String, Item)>, StoreError>;

@@ -76,7 +76,16 @@ pub struct ItemError {
     pub detail: String,
 }
 
-/// A synchronisation.
+/// Runs of one mode that failed, with none between them that did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
+    /// How many.
+    pub times: u32,
+    /// When the last of them ended.
+    pub ended_at: Timestamp,
+}
+
+/// A synchronisation as it is kept. What others are shown of it is a [`RunView`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Its id.
@@ -111,6 +120,15 @@ pub struct Run {
     pub message: Option<String>,
     /// Whether removing more than the limit was confirmed.
     pub removals_confirmed: bool,
+    /// Under which settings of its source it began ([`crate::connector::Connector::fingerprint`]).
+    #[serde(default)]
+    pub fingerprint: u64,
+    /// Full runs that failed before it, if the last of them did.
+    #[serde(default)]
+    pub failed_full: Option<Failures>,
+    /// Incremental runs that failed before it, if the last of them did.
+    #[serde(default)]
+    pub failed_incremental: Option<Failures>,
 }
 
 impl Run {
@@ -133,6 +151,33 @@ impl Run {
             errors: Vec::new(),
             message: None,
             removals_confirmed: false,
+            fingerprint: 0,
+            failed_full: None,
+            failed_incremental: None,
+        }
+    }
+
+    /// The same as the one that begins after `before`, and knows which runs have failed.
+    #[must_use]
+    pub fn after(self, before: Option<&Self>) -> Self {
+        let failures = |mode| before.and_then(|before| before.failures(mode));
+        Self { failed_full: failures(Mode::Full), failed_incremental: failures(Mode::Incremental), ..self }
+    }
+
+    /// The runs of a mode that have failed up to this one, with it; `None` if the last of them has not.
+    pub fn failures(&self, mode: Mode) -> Option<Failures> {
+        let before = match mode {
+            Mode::Full => self.failed_full,
+            Mode::Incremental => self.failed_incremental,
+        };
+        match self.state {
+            _ if self.mode != mode => before,
+            RunState::Reading | RunState::Removing => before,
+            RunState::AwaitingConfirmation | RunState::Done => None,
+            RunState::Failed => {
+                let times = before.map_or(0, |before| before.times).saturating_add(1);
+                Some(Failures { times, ended_at: self.ended_at.unwrap_or(self.moved_at) })
+            }
         }
     }
 
@@ -141,6 +186,55 @@ impl Run {
         self.counts.failed += 1;
         if self.errors.len() < MAX_ERRORS {
             self.errors.push(error);
+        }
+    }
+}
+
+/// A synchronisation as it is shown: without what only those who carry it on need. Its place may be an address of the upstream,
+/// with all that its query holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunView {
+    /// Its id.
+    pub id: Uuid,
+    /// What it reads.
+    pub mode: Mode,
+    /// Where it stands.
+    pub state: RunState,
+    /// Who has it in hand, or had it last.
+    pub owner: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it last moved.
+    pub moved_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// From which change upstream on it reads (incremental).
+    pub since: Option<Timestamp>,
+    /// How many items there are in all, where the upstream says so.
+    pub total: Option<u64>,
+    /// What was done.
+    pub counts: RunCounts,
+    /// The first errors.
+    pub errors: Vec<ItemError>,
+    /// Why it failed or waits, or what it left undone.
+    pub message: Option<String>,
+}
+
+impl From<Run> for RunView {
+    fn from(run: Run) -> Self {
+        Self {
+            id: run.id,
+            mode: run.mode,
+            state: run.state,
+            owner: run.owner,
+            started_at: run.started_at,
+            moved_at: run.moved_at,
+            ended_at: run.ended_at,
+            since: run.since,
+            total: run.total,
+            counts: run.counts,
+            errors: run.errors,
+            message: run.message,
         }
     }
 }

@@ -55,7 +55,7 @@ fn fill(n: &str, hex: fn(&str) -> String, text: fn(&str) -> String) -> Vec<Strin
         format!("INSERT INTO revoked_tokens SELECT {id}, {n}, {n} FROM numbers"),
         format!("INSERT INTO used_once SELECT {id}, {n} FROM numbers"),
         format!("INSERT INTO sources SELECT {}, {n}, {n}, {n}, 0, {n}, NULL, NULL, NULL FROM numbers", text(n)),
-        format!("INSERT INTO source_items SELECT {0}, {source}, {0}, {n} FROM numbers", text(n)),
+        format!("INSERT INTO source_items SELECT {0}, {source}, {0}, {n}, NULL FROM numbers", text(n)),
         format!("INSERT INTO source_seen SELECT {source}, {}, {n}, {id} FROM numbers", hex(&format!("({n} % 700)"))),
         format!("INSERT INTO source_breakers SELECT {0}, {0}, {n}, '{{}}' FROM numbers", text(n)),
         "UPDATE change_seq SET value = 100000, products = 100000".to_owned(),

@@ -129,6 +129,29 @@ async fn what_cannot_be_read_hides_nothing_else(stage: Stage) {
     assert!(stage.sources.seen("s", holder.run.id).await.is_err());
 }
 
+/// They are not shown, and stay until somebody may forget them.
+async fn old_reports_that_cannot_be_forgotten_keep_nobody_from_the_new_ones(stage: Stage) {
+    let report = |replica: &str, seconds| BreakerReport {
+        replica: replica.into(),
+        state: "open".into(),
+        since: after_noon(0),
+        failure_rate: 1.0,
+        slow_rate: 0.0,
+        calls: 20,
+        seen_at: after_noon(seconds),
+    };
+    for of in [report("old", 1), report("new", 9)] {
+        stage.sources.report_breaker("s", &of).await.unwrap();
+    }
+    forbid(&stage, "DELETE", "source_breakers").await;
+    let shown = [("s".to_owned(), report("new", 9))];
+    assert_eq!(stage.sources.breaker_reports(after_noon(5)).await.unwrap(), shown);
+    assert_eq!(stage.sources.breaker_reports(after_noon(0)).await.unwrap().len(), 2, "they are still there");
+    allow(&stage, "DELETE", "source_breakers").await;
+    assert_eq!(stage.sources.breaker_reports(after_noon(5)).await.unwrap(), shown);
+    assert_eq!(stage.sources.breaker_reports(after_noon(0)).await.unwrap(), shown);
+}
+
 macro_rules! on_both {
     ($($promise:ident),* $(,)?) => {
         mod on_sqlite {
@@ -156,4 +179,5 @@ on_both! {
     a_page_over_unchanged_products_writes_no_other_row,
     a_source_that_cannot_be_read_begins_anew,
     what_cannot_be_read_hides_nothing_else,
+    old_reports_that_cannot_be_forgotten_keep_nobody_from_the_new_ones,
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::anyhow;
 use clap::Args;
-use haat_sources::run::{ItemError, Mode, Run, RunState};
+use haat_sources::run::{ItemError, Mode, Run, RunState, RunView};
 use haat_sources::service::{Sources, StartError, SyncRequest};
 use indicatif::HumanCount;
 use serde_json::json;
@@ -126,7 +126,10 @@ fn tell(session: &Session, source: &str, run: &Run, elapsed: std::time::Duration
         n(counts.removed),
         n(counts.failed),
     );
-    output.answer(text, &json!({ "source": source, "run": run, "seconds": elapsed.as_secs_f64() }));
+    output.answer(
+        text,
+        &json!({ "source": source, "run": RunView::from(run.clone()), "seconds": elapsed.as_secs_f64() }),
+    );
 }
 
 fn line_of(error: &ItemError) -> String {

@@ -107,6 +107,11 @@ impl FieldsSettings {
         self.updated_at.is_some()
     }
 
+    /// What items are called by, as it is written.
+    pub fn key(&self) -> &FieldSettings {
+        &self.key
+    }
+
     /// The mapping that is meant.
     ///
     /// # Errors

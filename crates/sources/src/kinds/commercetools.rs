@@ -15,6 +15,7 @@ use haat_outbound::{Answer, Call};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
+use xxhash_rust::xxh3::xxh3_64;
 
 use self::projection::Projection;
 use super::{Connection, Kind};
@@ -28,7 +29,8 @@ use crate::declared::pointer::Pointer;
 use crate::declared::progress::{Progress, malformed};
 use crate::declared::request::{Base, add_parameter, encoded};
 use crate::declared::settings::{Period, Secret, SettingError, base_url, read};
-use crate::run::ItemError;
+use crate::live::LiveField;
+use crate::run::{ItemError, Mode};
 
 mod projection;
 
@@ -218,8 +220,19 @@ fn behind<'a>(
 }
 
 impl Connector for Commercetools {
+    fn fingerprint(&self) -> u64 {
+        // Everything else is fixed.
+        xxh3_64(self.url(None, None).as_str().as_bytes())
+    }
+
     fn is_incremental(&self) -> bool {
         true
+    }
+
+    /// Stock belongs to the inventory: that it changes does not change `lastModifiedAt`
+    /// (<https://docs.commercetools.com/api/projects/inventory>).
+    fn carries(&self, field: LiveField, mode: Mode) -> bool {
+        mode == Mode::Full || field != LiveField::Stock
     }
 
     fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call {

@@ -10,6 +10,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Connection, Kind};
 use crate::connector::{Connector, ItemPage, Mapped, ReadError};
@@ -21,7 +22,8 @@ use crate::declared::pagination::{Answered, Pagination, PaginationSettings};
 use crate::declared::pointer::Pointer;
 use crate::declared::request::{Base, Target, set_parameter};
 use crate::declared::settings::{Period, SettingError, base_url, read};
-use crate::run::ItemError;
+use crate::live::LiveField;
+use crate::run::{ItemError, Mode};
 
 /// This kind.
 pub const KIND: Kind = Kind {
@@ -98,6 +100,7 @@ pub struct Rest {
     since: Option<Since>,
     item: Option<(Target, Pointer)>,
     mapping: Mapping,
+    fingerprint: u64,
 }
 
 #[derive(Debug)]
@@ -123,6 +126,7 @@ impl RestSettings {
             Ok((target, Pointer::parse("item.item", &item.item)?))
         });
         let since = list.since.as_ref().map(|since| self.since(since)).transpose()?;
+        let fingerprint = self.fingerprint(&first);
         let rest = Rest {
             items: Pointer::parse("list.items", &list.items)?,
             total: list.total.as_ref().map(|total| Pointer::parse("list.total", total)).transpose()?,
@@ -132,8 +136,18 @@ impl RestSettings {
             base,
             first,
             since,
+            fingerprint,
         };
         Ok((rest, auth))
+    }
+
+    /// Of all that decides what is listed and asked for, and how an item is called. The text is hashed and not kept: a query or
+    /// a header field may hold a secret.
+    fn fingerprint(&self, first: &Url) -> u64 {
+        let (list, item) = (&self.list, self.item.as_ref().map(|item| (&item.path, &item.query, &item.item)));
+        let since = list.since.as_ref().map(|since| (&since.parameter, since.format));
+        let of = (first.as_str(), &self.headers, &list.items, &list.pagination, since, item, self.fields.key());
+        xxh3_64(format!("{of:?}").as_bytes())
     }
 
     fn since(&self, since: &SinceSettings) -> Result<Since, SettingError> {
@@ -160,8 +174,17 @@ impl Rest {
 }
 
 impl Connector for Rest {
+    fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
     fn is_incremental(&self) -> bool {
         self.since.is_some()
+    }
+
+    /// That it does is what `list.since` stands for.
+    fn carries(&self, _: LiveField, _: Mode) -> bool {
+        true
     }
 
     fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call {

@@ -109,7 +109,8 @@ impl LiveSource {
         };
         // What a full run refused, no incremental one brings until it changes.
         let full = row.last_full.as_ref().filter(took)?;
-        let done = row.last_done.as_ref().filter(took);
+        let carries = |mode| self.fields.iter().all(|field| self.upstream.connector.carries(*field, mode));
+        let done = row.last_done.as_ref().filter(took).filter(|done| carries(done.mode));
         Some(done.map_or(full.started_at, |done| done.started_at.max(full.started_at)))
     }
 }
@@ -234,6 +235,9 @@ impl Live {
 
     /// Asks the upstream; `None` where the source has no such request.
     async fn ask(&self, source: &LiveSource, item: &Item, deadline: Instant) -> Option<Outcome> {
+        if item.is_retired() {
+            return Some(Outcome::Stored(StoredBecause::NotFound));
+        }
         let as_of = self.clock.now();
         let why = match source.upstream.item(&item.key, &item.sku, Some(deadline)).await {
             Ok(Asked::Unasked) => return None,

@@ -67,7 +67,7 @@ pub struct LiveStatus {
     /// Whether these members are the upstream's.
     pub fresh: bool,
     /// The moment of which they are known to be right: when the upstream was asked; of stored ones when the product was written,
-    /// or a synchronisation began that ended well, for that would have carried a change.
+    /// or a synchronisation began that ended well and would have carried a change of them.
     pub as_of: Timestamp,
     /// How long ago that is.
     pub age_seconds: u64,

@@ -77,7 +77,8 @@ impl SourcesOptions {
 pub struct SyncRequest {
     /// What to read; `None` for what changed. What changed is everything where nobody can tell.
     pub mode: Option<Mode>,
-    /// Whether more may vanish than goes without a confirmation. A run that waits for one goes on; else a full run begins.
+    /// Whether more may vanish than goes without a confirmation. A run that waits for one goes on; else a full run begins. One
+    /// that waits and began under other settings is not confirmed: the full run may wait anew.
     pub confirm_removals: bool,
 }
 
@@ -255,7 +256,11 @@ impl Sources {
             SyncRequest { confirm_removals: true, .. } => Mode::Full,
             SyncRequest { mode, .. } => part.possible(mode.unwrap_or(Mode::Incremental), &row),
         };
-        match self.begin(part, mode, request.confirm_removals).await? {
+        // What was found under other settings is not what the next run may remove.
+        let is_outdated =
+            |run: &Run| run.state == RunState::AwaitingConfirmation && run.fingerprint != part.fingerprint();
+        let confirmed = request.confirm_removals && !row.run.as_ref().is_some_and(is_outdated);
+        match self.begin(part, mode, confirmed).await? {
             Begun::Mine(lease, run) => Ok((Arc::clone(part), lease, *run)),
             Begun::Running(run) => Err(StartError::Running(run)),
         }
@@ -269,6 +274,7 @@ impl Sources {
             owner: self.options.replica.clone(),
             hold: part.parts.hold,
             confirm_removals,
+            fingerprint: part.fingerprint(),
             now: self.clock.now(),
         };
         let mut begun = self.store.begin_run(begin).await?;
@@ -313,6 +319,10 @@ impl Sources {
 impl Part {
     fn is_busy(&self) -> bool {
         self.busy.load(Ordering::SeqCst) > 0
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.parts.connector.fingerprint()
     }
 
     /// What can be read of what is wanted.

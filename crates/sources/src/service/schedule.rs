@@ -6,9 +6,10 @@ use haat_catalog::Timestamp;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ports::SourceRow;
-use crate::run::{Mode, Run, RunState};
+use crate::run::{Failures, Mode, Run, RunState};
 
-/// How long after a failed run the next begins, if that is sooner than the schedule says.
+/// How long after a failed run the next begins, of whatever mode, if the schedule is not narrower; after each that fails again,
+/// one of the same mode begins twice as late, up to the schedule.
 const AFTER_FAILURE: Duration = Duration::from_secs(300);
 /// How long there is between two runs, however long they take and however narrow the schedule is, if it is not narrower still.
 const BREATH: Duration = Duration::from_secs(10);
@@ -53,8 +54,11 @@ impl Schedule {
                 Some(due(run, run.started_at, every, Mode::Full))
             }
             RunState::Done | RunState::Failed => {
-                let changes = self.every.map(|every| due(run, run.started_at, every, Mode::Incremental));
-                let full = self.full_every.map(|every| due(run, last_full(row, run), every, Mode::Full));
+                let pause = AFTER_FAILURE.min(self.every.into_iter().chain(self.full_every).min().unwrap_or_default());
+                let pause = if run.state == RunState::Failed { pause } else { Duration::ZERO };
+                let begins = |due: Due| Due { at: due.at.max(ended(run).plus(pause)), ..due };
+                let changes = self.every.map(|every| due(run, run.started_at, every, Mode::Incremental)).map(begins);
+                let full = self.full_every.map(|every| due(run, last_full(row, run), every, Mode::Full)).map(begins);
                 match (changes, full) {
                     // Everything has the changes in it.
                     (Some(changes), Some(full)) if changes.at < full.at => Some(changes),
@@ -71,12 +75,20 @@ fn last_full(row: &SourceRow, run: &Run) -> Timestamp {
     if run.mode == Mode::Full { ended.max(run.started_at) } else { ended }
 }
 
+fn ended(run: &Run) -> Timestamp {
+    run.ended_at.unwrap_or(run.moved_at)
+}
+
 fn due(run: &Run, since: Timestamp, every: Duration, mode: Mode) -> Due {
-    let ended = run.ended_at.unwrap_or(run.moved_at);
-    let at = since.plus(every).max(ended.plus(every.min(BREATH)));
-    let again = ended.plus(every.min(AFTER_FAILURE));
-    let at = if run.state == RunState::Failed && run.mode == mode { at.min(again) } else { at };
-    Due { at, mode, every }
+    let planned = match run.failures(mode) {
+        // Counted from the end, for it may have taken longer than the schedule allows.
+        Some(Failures { times, ended_at }) => {
+            let doubled = AFTER_FAILURE.saturating_mul(1 << times.saturating_sub(1).min(20));
+            ended_at.plus(doubled.min(every))
+        }
+        None => since.plus(every),
+    };
+    Due { at: planned.max(ended(run).plus(every.min(BREATH))), mode, every }
 }
 
 impl Due {
@@ -137,6 +149,38 @@ mod tests {
         let long = run(Mode::Full, RunState::Done, Duration::ZERO, HOUR);
         let every = Schedule { every: Some(MINUTE), full_every: None };
         assert_eq!(next(every, long.clone(), Some(long)), Some((at(HOUR + BREATH), Mode::Incremental)));
+    }
+
+    #[test]
+    fn a_long_full_run_that_fails_is_repeated_later_each_time_and_incremental_runs_go_on_meanwhile() {
+        let both = Schedule { every: Some(MINUTE * 10), full_every: Some(DAY) };
+        let (mut before, mut waits) = (None, Vec::new());
+        for n in 0..12 {
+            // Each takes longer than a day.
+            let failed = run(Mode::Full, RunState::Failed, DAY * 3 * n, DAY * 2).after(before.as_ref());
+            let failed_at = DAY * 3 * n + DAY * 2;
+            let expected = Some((at(failed_at + AFTER_FAILURE), if n == 0 { Mode::Full } else { Mode::Incremental }));
+            assert_eq!(next(both, failed.clone(), None), expected, "nothing begins sooner");
+            let changes =
+                run(Mode::Incremental, RunState::Done, failed_at + AFTER_FAILURE, MINUTE).after(Some(&failed));
+            let full = Schedule { every: None, ..both };
+            let (full_at, _) = next(full, changes.clone(), None).unwrap();
+            waits.push(full_at.since(at(failed_at)).as_secs() / 60);
+            before = Some(changes);
+        }
+        // The first after the incremental run and a breath.
+        assert_eq!(waits, [6, 10, 20, 40, 80, 160, 320, 640, 1_280, 1_440, 1_440, 1_440]);
+    }
+
+    #[test]
+    fn a_full_run_is_due_although_incremental_ones_keep_failing() {
+        let both = Schedule { every: Some(MINUTE), full_every: Some(DAY) };
+        let mut failed = run(Mode::Incremental, RunState::Failed, DAY * 2, MINUTE);
+        for n in 1..30 {
+            let due = next(both, failed.clone(), None).unwrap();
+            assert_eq!(due, (at(DAY * 2 + MINUTE * n * 2), Mode::Full));
+            failed = run(Mode::Incremental, RunState::Failed, DAY * 2 + MINUTE * n * 2, MINUTE).after(Some(&failed));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::SourceParts;
 use super::schedule::Schedule;
 use crate::live::LiveField;
 use crate::ports::{BreakerOrder, BreakerReport, SourceRow};
-use crate::run::{Run, RunState};
+use crate::run::{RunState, RunView};
 
 /// How a source is, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -33,11 +33,11 @@ pub struct SourceStatus {
     /// How it is.
     pub state: SourceState,
     /// The newest run, finished or not.
-    pub run: Option<Run>,
+    pub run: Option<RunView>,
     /// The newest run that ended well.
-    pub last_done: Option<Run>,
+    pub last_done: Option<RunView>,
     /// The newest full run that ended well.
-    pub last_full: Option<Run>,
+    pub last_full: Option<RunView>,
     /// Why the newest run has failed, or what is in its way at the moment.
     pub last_error: Option<String>,
     /// How long ago the newest run that ended well began: what changed upstream since then may not be known.
@@ -91,8 +91,8 @@ pub(super) fn status(
         breakers,
         breaker_order: row.breaker_order,
         live: parts.live.iter().copied().collect(),
-        run: row.run,
-        last_done: row.last_done,
-        last_full: row.last_full,
+        run: row.run.map(RunView::from),
+        last_done: row.last_done.map(RunView::from),
+        last_full: row.last_full.map(RunView::from),
     }
 }

@@ -63,7 +63,7 @@ async fn fetch(
     let mut tries = 0;
     loop {
         let Unread { error, retry_after } = match upstream.page(wanted.since, wanted.position.as_ref(), clock).await {
-            Ok(page) => return Ok(prepare(&*upstream.connector, ids, page)),
+            Ok(page) => return Ok(prepare(&*upstream.connector, ids, page, clock.now())),
             Err(unread) => unread,
         };
         tries += 1;

@@ -239,7 +239,7 @@ impl Driving<'_> {
     /// Writes what was read. `last` says what becomes of the run once all of it is written.
     async fn write(&mut self, page: Prepared, last: impl FnOnce(&mut Run)) -> Result<(), Halt> {
         let source = &self.engine.source;
-        let mut seen = if self.run.mode == Mode::Full { page.seen } else { Vec::new() };
+        let mut seen = page.seen;
         let mut once = HashSet::with_capacity(seen.len());
         seen.retain(|hash| once.insert(*hash));
         let parts = page.items.len().div_ceil(MAX_WRITE).max(seen.len().div_ceil(MAX_WRITE)).max(1);

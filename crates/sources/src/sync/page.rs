@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::time::Duration;
 
 use haat_catalog::{Ids, Sku, Timestamp};
 use serde_json::Value;
@@ -34,7 +35,7 @@ pub(super) struct Told {
     pub(super) refused: Vec<Vec<ItemError>>,
     /// Whether one of them has no key that can be read.
     pub(super) keyless: bool,
-    /// The latest time of change upstream.
+    /// The latest time of change upstream that can be believed.
     pub(super) newest: Option<Timestamp>,
 }
 
@@ -53,8 +54,13 @@ impl Told {
     }
 }
 
-/// Understands a page.
-pub(super) fn prepare(connector: &dyn Connector, ids: &dyn Ids, page: ItemPage) -> Prepared {
+/// How far ahead of ours an upstream's clock may be. A time of change that is later is a mistake, and believing it would hide
+/// every change until that time has come.
+const AHEAD: Duration = Duration::from_secs(86_400);
+
+/// Understands a page that was answered `now`.
+pub(super) fn prepare(connector: &dyn Connector, ids: &dyn Ids, page: ItemPage, now: Timestamp) -> Prepared {
+    let latest = now.plus(AHEAD);
     let mut told = Told { read: page.items.len() as u64, ..Told::default() };
     let mut seen = Vec::with_capacity(page.items.len());
     let mut once = Once::default();
@@ -64,7 +70,7 @@ pub(super) fn prepare(connector: &dyn Connector, ids: &dyn Ids, page: ItemPage) 
         match connector.map(item) {
             Ok(mapped) if key.is_some() => {
                 seen.push(key_hash(&mapped.item.key));
-                told.newest = told.newest.max(mapped.changed_at);
+                told.newest = told.newest.max(mapped.changed_at.filter(|at| *at <= latest));
                 once.take(mapped, &mut told.refused);
             }
             Ok(_) => told.refused.push(vec![unnamed()]),

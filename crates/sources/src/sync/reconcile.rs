@@ -1,7 +1,8 @@
 //! What vanished: products of a source that a full run has not seen. They go, but not on the word of one list.
 //!
 //! A list that is read page by page while it changes may miss an item that moved from one page to another, so each is asked
-//! for once more where the source has a request for that. And a list may be wrong altogether, so no more than a share goes
+//! for once more where the source has a request for that. Where it has none, what goes is what two full runs in a row have
+//! missed, or what somebody confirmed. And a list may be wrong altogether, so no more than a share goes
 //! without somebody's confirmation.
 
 use std::collections::HashSet;
@@ -14,7 +15,7 @@ use super::rules::{Vanished, may_go};
 use super::{Driving, Halt, insist};
 use crate::connector::ItemPage;
 use crate::measure;
-use crate::ports::{Item, RemoveItems};
+use crate::ports::{Item, MissedItems, RemoveItems};
 use crate::run::{ItemError, MAX_ERRORS, Run, key_hash};
 use crate::upstream::{Asked, Upstream};
 
@@ -37,8 +38,18 @@ struct Unseen {
 /// What asking for one item came to.
 enum Answered {
     Gone(Item),
+    /// There is no such request.
+    Unasked(Item),
     There(Item, Value),
     Unknown(Item, String),
+}
+
+/// Items that the list did not have and that nobody has found elsewhere.
+#[derive(Default)]
+struct Gone {
+    items: Vec<Item>,
+    /// How many others may be gone: the next run will tell.
+    perhaps: u64,
 }
 
 impl Driving<'_> {
@@ -55,13 +66,15 @@ impl Driving<'_> {
             self.limit(unseen.count)?;
             return self.remove_all(unseen.seen).await;
         }
-        let mut gone = Vec::new();
+        let mut gone = Gone::default();
         for batch in unseen.first.chunks(BATCH) {
-            gone.extend(self.gone(batch).await?);
+            let of_batch = self.gone(batch).await?;
+            gone.items.extend(of_batch.items);
+            gone.perhaps += of_batch.perhaps;
         }
-        unseen.count.count = gone.len() as u64;
+        unseen.count.count = gone.items.len() as u64 + gone.perhaps;
         self.limit(unseen.count)?;
-        for batch in gone.chunks(BATCH) {
+        for batch in gone.items.chunks(BATCH) {
             self.remove(batch.to_vec()).await?;
         }
         Ok(())
@@ -121,7 +134,7 @@ impl Driving<'_> {
             let unseen: Vec<Item> = items.into_iter().filter(|item| !seen.contains(&key_hash(&item.key))).collect();
             for batch in unseen.chunks(BATCH) {
                 let gone = self.gone(batch).await?;
-                self.remove(gone).await?;
+                self.remove(gone.items).await?;
             }
         }
     }
@@ -145,8 +158,8 @@ impl Driving<'_> {
 
     /// Those of the items that are gone, as far as can be known. Those that are still there are written as a page's would be;
     /// those that cannot be asked for now stay as they are.
-    async fn gone(&mut self, items: &[Item]) -> Result<Vec<Item>, Halt> {
-        let (mut gone, mut there) = (Vec::new(), Vec::new());
+    async fn gone(&mut self, items: &[Item]) -> Result<Gone, Halt> {
+        let (mut gone, mut there, mut unasked) = (Vec::new(), Vec::new(), Vec::new());
         let upstream = self.engine.upstream.clone();
         let asks = items.iter().cloned().map(|item| ask(&upstream, item));
         let mut asking = futures::stream::iter(asks).buffer_unordered(self.engine.options.asks.max(1));
@@ -163,6 +176,7 @@ impl Driving<'_> {
             match answered {
                 None => break,
                 Some(Answered::Gone(item)) => gone.push(item),
+                Some(Answered::Unasked(item)) => unasked.push(item),
                 Some(Answered::There(item, value)) => {
                     self.run.counts.vanished = self.run.counts.vanished.saturating_sub(1);
                     there.push((item, value));
@@ -175,14 +189,32 @@ impl Driving<'_> {
             let page = self.found(there);
             self.write(page, |_| {}).await?;
         }
-        Ok(gone)
+        let count = unasked.len();
+        let twice = self.missed(unasked).await?;
+        let perhaps = (count - twice.len()) as u64;
+        gone.extend(twice);
+        Ok(Gone { items: gone, perhaps })
+    }
+
+    /// Those that the full run before this one has missed as well, or all of them if somebody has confirmed that they go.
+    async fn missed(&mut self, items: Vec<Item>) -> Result<Vec<Item>, Halt> {
+        if items.is_empty() || self.run.removals_confirmed {
+            return Ok(items);
+        }
+        self.keep().await?;
+        let engine = self.engine;
+        let row = insist(|| engine.store.source(&engine.source)).await?;
+        let before = row.and_then(|row| row.last_full).map(|full| full.id);
+        let missed = MissedItems { lease: self.lease.clone(), items, run: self.run.id, before };
+        Ok(insist(|| engine.store.miss_items(missed.clone())).await?)
     }
 
     /// The items that are still there, as a page. They count as seen whatever they say.
     fn found(&self, there: Vec<(Item, Value)>) -> Prepared {
         let (items, values): (Vec<Item>, Vec<Value>) = there.into_iter().unzip();
         let page = ItemPage { items: values, next: None, total: None };
-        let mut page = prepare(&*self.engine.upstream.connector, &*self.engine.ids, page);
+        let (engine, now) = (self.engine, self.engine.clock.now());
+        let mut page = prepare(&*engine.upstream.connector, &*engine.ids, page, now);
         page.seen.extend(items.iter().map(|item| key_hash(&item.key)));
         page
     }
@@ -201,10 +233,14 @@ impl Driving<'_> {
     }
 }
 
-/// Asks for an item. Where there is no such request, the list has said it.
+/// Asks for an item. Of a retired one, its item has said that it is gone.
 async fn ask(upstream: &Upstream, item: Item) -> Answered {
+    if item.is_retired() {
+        return Answered::Gone(item);
+    }
     match upstream.item(&item.key, &item.sku, None).await {
-        Ok(Asked::Gone | Asked::Unasked) => Answered::Gone(item),
+        Ok(Asked::Gone) => Answered::Gone(item),
+        Ok(Asked::Unasked) => Answered::Unasked(item),
         Ok(Asked::There(value)) if upstream.connector.key(&value).as_deref() == Some(item.key.as_str()) => {
             Answered::There(item, value)
         }

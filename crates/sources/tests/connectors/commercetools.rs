@@ -3,6 +3,8 @@
 use haat_catalog::{Sku, Timestamp};
 use haat_outbound::{Answer, Call};
 use haat_sources::kinds::Connection;
+use haat_sources::live::LiveField;
+use haat_sources::run::Mode;
 use http::StatusCode;
 use proptest::prelude::*;
 use rstest::rstest;
@@ -65,6 +67,15 @@ fn a_projection_becomes_a_product_field_by_field() {
     assert_eq!(json!(mapped.overlay.members), product);
     let product = mapped.overlay.over(None).unwrap();
     assert_eq!((product.name.as_str(), product.variants.len()), ("Stuhl", 2));
+}
+
+#[test]
+fn changes_of_stock_come_with_full_runs_alone() {
+    let connector = project("").connector;
+    for field in LiveField::ALL {
+        assert!(connector.carries(field, Mode::Full));
+        assert_eq!(connector.carries(field, Mode::Incremental), field != LiveField::Stock, "{field}");
+    }
 }
 
 #[test]

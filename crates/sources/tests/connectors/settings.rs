@@ -41,6 +41,37 @@ fn settings_without_mistakes_make_a_source() {
 }
 
 #[rstest]
+#[case("base_url = \"https://api.example/\"", "base_url = \"https://api.example/v2\"", true)]
+#[case("status = \"published\"", "status = \"sold\"", true)]
+#[case("path = \"products\"", "path = \"products\"\nitems = \"/results\"", true)]
+#[case("parameter = \"page\",", "parameter = \"p\",", true)]
+#[case("size = 100", "size = 50", true)]
+#[case("products/{key}", "products/{sku}", true)]
+#[case("path = \"products/{key}\"", "path = \"products/{key}\"\nquery = { status = \"published\" }", true)]
+#[case("key = \"/id\"", "key = \"/code\"", true)]
+#[case("value = \"s3cret\"", "value = \"n3w\"", false)]
+#[case("unit = \"major\"", "unit = \"minor\"", false)]
+fn what_is_listed_asked_for_and_called_how_makes_the_fingerprint(
+    #[case] before: &str,
+    #[case] now: &str,
+    #[case] differs: bool,
+) {
+    let fingerprint = |settings: &str| source("rest", settings).unwrap().connector.fingerprint();
+    assert!(REST.contains(before));
+    assert_eq!(fingerprint(REST), fingerprint(REST));
+    assert_eq!(fingerprint(REST) != fingerprint(&REST.replacen(before, now, 1)), differs);
+}
+
+#[rstest]
+#[case("country = \"AT\"", true)]
+#[case("page_size = 20", true)]
+#[case("overlap = \"9m\"", false)]
+fn so_it_is_with_a_project_of_commercetools(#[case] more: &str, #[case] differs: bool) {
+    let fingerprint = |settings: &str| source("commercetools", settings).unwrap().connector.fingerprint();
+    assert_eq!(fingerprint(COMMERCETOOLS) != fingerprint(&format!("{COMMERCETOOLS}{more}")), differs);
+}
+
+#[rstest]
 #[case("path = \"products\"", "pth = \"products\"", "list.pth", "did you mean `path`?")]
 #[case("[fields]", "[felds]", "felds", "did you mean `fields`?")]
 #[case("\"https://api.example/\"", "\"api.example\"", "base_url", "https://")]

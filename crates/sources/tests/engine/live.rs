@@ -9,12 +9,13 @@ use haat_catalog::ports::{StoreError, StoredProduct};
 use haat_catalog::{Clock, Product, Sku};
 use haat_outbound::CallError;
 use haat_sources::live::{Live, LiveAnswer, LiveField, LiveFields, LiveOptions, LiveSource, StoredBecause};
+use haat_sources::run::Mode;
 use haat_sources::upstream::Upstream;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::shop::{Fault, Shop, item};
-use crate::world::{FULL, World};
+use crate::world::{CHANGES, FULL, START, World};
 
 const PATIENCE: Duration = Duration::from_millis(800);
 
@@ -142,6 +143,14 @@ async fn whatever_goes_wrong_the_stored_product_is_given_and_why_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_product_whose_item_has_another_sku_now_is_one_that_the_upstream_does_not_have() {
+    let world = synced(1).await;
+    world.store.retire("S-k000");
+    let answer = ask(&stock_of(&world), &world.store.stored("S-k000")).await;
+    assert_eq!((answer.live.reason, world.shop.state().asks.len()), (Some(StoredBecause::NotFound), 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_product_that_is_not_live_is_given_as_it_is_stored() {
     let world = World::of(Shop { single: false, ..Shop::new(10) }, 2);
     world.sync(FULL).await;
@@ -179,6 +188,23 @@ async fn stored_values_are_as_old_as_the_last_run_that_would_have_carried_a_chan
     world.shop.put("k000", item("k000", 5));
     world.sync(FULL).await;
     assert_eq!(age().await.as_of, updated_at, "nor does one that failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_does_not_carry_a_member_does_not_make_its_stored_value_younger() {
+    for (stock_apart, field, expected) in
+        [(true, LiveField::Stock, 100), (true, LiveField::Price, 0), (false, LiveField::Stock, 0)]
+    {
+        let world = World::of(Shop { incremental: true, stock_apart, ..Shop::new(10) }, 0);
+        world.shop.put("a", json!({"id": "a", "name": "n", "stock": 1, "changed": START}));
+        world.sync(FULL).await;
+        sleep(Duration::from_secs(100)).await;
+        assert_eq!(world.sync(CHANGES).await.mode, Mode::Incremental);
+        world.shop.state().asks_fail = Some(Fault::Status(500));
+        let live = live_of(&world, &[field], LiveOptions::default());
+        let age = ask(&live, &world.store.stored("S-a")).await.live.age_seconds;
+        assert_eq!(age, expected, "{field} {stock_apart}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

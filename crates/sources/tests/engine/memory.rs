@@ -21,6 +21,8 @@ pub struct State {
     leases: HashMap<String, (u64, Option<Timestamp>)>,
     pub products: BTreeMap<Sku, (Product, String, Item)>,
     seen: HashMap<Uuid, HashSet<[u8; 16]>>,
+    /// By which run the product of a sku was missed.
+    missed: HashMap<Sku, Uuid>,
     reports: BTreeMap<(String, String), BreakerReport>,
     /// How many items each page had that was written.
     pub pages: Vec<usize>,
@@ -111,6 +113,13 @@ impl MemoryStore {
         StoredProduct { id: product.id, sku: product.sku.clone(), version: product.version, document }
     }
 
+    /// Takes the key from a product, as when its item has another sku.
+    pub fn retire(&self, sku: &str) {
+        if let Some((.., item)) = self.state().products.get_mut(&Sku::new(sku).unwrap()) {
+            item.key = format!("{RETIRED}{sku}");
+        }
+    }
+
     fn fault(&self) -> Result<(), StoreError> {
         self.state().faults.pop_front().map_or(Ok(()), Err)
     }
@@ -137,16 +146,20 @@ impl SourceStore for MemoryStore {
             let mut state = self.state();
             let until = state.leases.get(&begin.source).and_then(|(_, until)| *until);
             let row = state.row(&begin.source);
+            let is_same = |run: &Run| run.fingerprint == begin.fingerprint;
             let mut run = match &row.run {
-                Some(run) if run.state.is_unfinished() => match until {
-                    Some(until) if until > begin.now => return Ok(Begun::Running(Box::new(run.clone()))),
-                    _ => run.clone(),
-                },
-                Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals => run.clone(),
+                Some(run) if run.state.is_unfinished() && until.is_some_and(|until| until > begin.now) => {
+                    return Ok(Begun::Running(Box::new(run.clone())));
+                }
+                Some(run) if run.state.is_unfinished() && is_same(run) => run.clone(),
+                Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals && is_same(run) => {
+                    run.clone()
+                }
                 other => {
                     let old = other.as_ref().map(|run| run.id);
                     let since = row.watermark.filter(|_| begin.mode == Mode::Incremental);
                     let run = Run::new(begin.id, begin.mode, &begin.owner, since, begin.now);
+                    let run = Run { fingerprint: begin.fingerprint, ..run }.after(other.as_ref());
                     old.map(|old| state.seen.remove(&old));
                     run
                 }
@@ -224,6 +237,22 @@ impl SourceStore for MemoryStore {
     async fn seen(&self, _: &str, run: Uuid) -> Result<Vec<[u8; 16]>, StoreError> {
         yield_now().await;
         Ok(self.state().seen.get(&run).map(|seen| seen.iter().copied().collect()).unwrap_or_default())
+    }
+
+    async fn miss_items(&self, missed: MissedItems) -> Result<Vec<Item>, RunError> {
+        yield_now().await;
+        self.fault()?;
+        let twice = {
+            let mut state = self.state();
+            state.holds(&missed.lease)?;
+            let MissedItems { items, run, before, .. } = missed;
+            let is_twice = |item: &Item| before.is_some() && state.missed.get(&item.sku).copied() == before;
+            let (twice, once): (Vec<Item>, Vec<Item>) = items.into_iter().partition(is_twice);
+            state.missed.extend(once.into_iter().map(|item| (item.sku, run)));
+            twice
+        };
+        yield_now().await;
+        Ok(twice)
     }
 
     async fn remove_items(&self, removal: RemoveItems) -> Result<Run, RunError> {

@@ -139,6 +139,21 @@ async fn an_incremental_run_reads_from_the_beginning_of_the_last_in_the_time_of_
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_item_of_a_far_future_does_not_hide_what_changes_from_now_on() {
+    let world = World::of(Shop { incremental: true, ..Shop::new(10) }, 0);
+    world.shop.put("a", changed("a", 1, START));
+    world.shop.put("b", changed("b", 1, START + 365 * 86_400_000));
+    world.sync(FULL).await;
+    assert_eq!(world.catalogue(), world.upstream(), "it is a product like any other");
+    for stock in 2..5 {
+        world.shop.put("a", changed("a", stock, START + 60_000 * stock));
+        let run = world.sync(CHANGES).await;
+        assert_eq!((run.mode, world.catalogue()["a"]), (Mode::Incremental, Some(stock)));
+    }
+    assert!(world.row().await.watermark.unwrap().as_millis() < START + 86_400_000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_times_of_change_or_a_request_for_them_everything_is_read() {
     let untimed = World::of(Shop { incremental: true, ..Shop::new(10) }, 5);
     assert_eq!(untimed.sync(CHANGES).await.mode, Mode::Full);

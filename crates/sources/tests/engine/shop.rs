@@ -9,8 +9,9 @@ use haat_catalog::product::overlay::Overlay;
 use haat_catalog::{Sku, Timestamp};
 use haat_outbound::{Answer, Call, CallError, Caller};
 use haat_sources::connector::{Connector, ItemPage, Mapped, ReadError};
+use haat_sources::live::LiveField;
 use haat_sources::ports::Item;
-use haat_sources::run::ItemError;
+use haat_sources::run::{ItemError, Mode};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -43,12 +44,16 @@ pub struct State {
     /// Keys asked for one by one.
     pub asks: Vec<String>,
     pub slow: Duration,
+    /// Which settings it is read by.
+    pub fingerprint: u64,
 }
 
 pub struct Shop {
     pub state: Mutex<State>,
     pub page: usize,
     pub incremental: bool,
+    /// Whether a change of stock is no change of the item.
+    pub stock_apart: bool,
     /// Whether there is a request for single items.
     pub single: bool,
 }
@@ -60,7 +65,7 @@ pub fn item(key: &str, stock: i64) -> Value {
 
 impl Shop {
     pub fn new(page: usize) -> Self {
-        Self { state: Mutex::default(), page, incremental: false, single: true }
+        Self { state: Mutex::default(), page, incremental: false, stock_apart: false, single: true }
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
@@ -139,6 +144,8 @@ impl Caller for Shop {
             None => {}
         }
         Ok(match single {
+            // As real ones do with a key that is none of theirs.
+            Some(key) if !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) => answer(400, &json!({})),
             Some(key) => self.state().items.get(&key).map_or_else(|| answer(404, &json!({})), |item| answer(200, item)),
             None => {
                 let at = usize::try_from(parameter(&call, "at").unwrap_or(0)).unwrap();
@@ -156,8 +163,16 @@ fn read(answer: &Answer) -> Result<Value, ReadError> {
 }
 
 impl Connector for Shop {
+    fn fingerprint(&self) -> u64 {
+        self.state().fingerprint
+    }
+
     fn is_incremental(&self) -> bool {
         self.incremental
+    }
+
+    fn carries(&self, field: LiveField, mode: Mode) -> bool {
+        !(self.stock_apart && field == LiveField::Stock && mode == Mode::Incremental)
     }
 
     fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::shop::{Shop, item};
-use crate::world::{FULL, World};
+use crate::world::{CONFIRMED, FULL, World};
 
 /// Runs a future until it was polled so often, then drops it.
 async fn killed_after<F: Future>(polls: u64, future: F) -> Option<F::Output> {
@@ -109,6 +109,31 @@ async fn a_run_goes_on_from_the_page_where_it_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_began_under_other_settings_does_not_go_on_and_cannot_be_confirmed() {
+    let world = World::new(60);
+    world.sync(FULL).await;
+    world.shop.state().slow = Duration::from_secs(1);
+    assert!(tokio::time::timeout(Duration::from_millis(3_500), world.try_sync(FULL)).await.is_err());
+    world.shop.state().slow = Duration::ZERO;
+    let killed = world.row().await.run.unwrap();
+    assert!(killed.state == RunState::Reading && killed.counts.pages > 0, "{killed:?}");
+    world.shop.state().fingerprint = 1;
+    // They leave out a good part of it.
+    (0..20).for_each(|n| world.shop.remove(&format!("k{n:03}")));
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let waits = world.sync(FULL).await;
+    assert_ne!(waits.id, killed.id);
+    assert_eq!((waits.state, waits.counts.read, waits.counts.vanished), (RunState::AwaitingConfirmation, 40, 20));
+    world.shop.state().fingerprint = 2;
+    (20..40).for_each(|n| world.shop.remove(&format!("k{n:03}")));
+    let again = world.sync(CONFIRMED).await;
+    assert_ne!(again.id, waits.id);
+    let stands = (again.state, again.removals_confirmed, world.catalogue().len());
+    assert_eq!(stands, (RunState::AwaitingConfirmation, false, 60), "twenty were confirmed, not forty");
+    assert_eq!((world.sync(CONFIRMED).await.id, world.catalogue()), (again.id, world.upstream()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_was_silent_for_longer_than_the_lease_writes_nothing_any_more() {
     let world = World::new(50);
     let mut stolen = None;
@@ -125,6 +150,7 @@ async fn who_was_silent_for_longer_than_the_lease_writes_nothing_any_more() {
             owner: "b".into(),
             hold: Duration::from_secs(3_600),
             confirm_removals: false,
+            fingerprint: 0,
             now: haat_catalog::Clock::now(&*world.clock),
         };
         stolen = Some(world.store.begin_run(begin).await.unwrap());

@@ -21,10 +21,44 @@ async fn what_the_upstream_no_longer_has_goes_once_it_says_so_itself() {
     assert_eq!((run.state, run.counts.vanished, run.counts.removed), (RunState::Done, 5, 5));
     assert_eq!(world.catalogue(), world.upstream());
     assert_eq!(world.shop.state().asks.len(), 5);
-    let unasked = World::of(Shop { single: false, ..Shop::new(10) }, 40);
-    unasked.sync(FULL).await;
-    unasked.shop.remove("k000");
-    assert_eq!(unasked.sync(FULL).await.counts.removed, 1, "where nobody can be asked, the list counts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_can_be_asked_what_two_full_runs_in_a_row_have_missed_goes() {
+    let world = World::of(Shop { single: false, ..Shop::new(10) }, 40);
+    world.sync(FULL).await;
+    let counts = async || {
+        let run = world.sync(FULL).await;
+        (run.state, run.counts.vanished, run.counts.removed)
+    };
+    // After the first page was read, its first item goes: the first of the second page is on none that is read.
+    world.shop.state().lists.clear();
+    world.shop.state().changes.insert(2, Box::new(|items| drop(items.remove("k000"))));
+    assert_eq!(counts().await, (RunState::Done, 1, 0));
+    assert_eq!(counts().await, (RunState::Done, 1, 0), "what went was missed for the first time");
+    assert_eq!(counts().await, (RunState::Done, 1, 1), "and now again");
+    assert_eq!(world.catalogue(), world.upstream(), "the neighbour is still there");
+    // Missed, listed, missed: that is not twice in a row.
+    for shown in [false, true, false] {
+        if shown {
+            world.shop.put("k005", item("k005", 5))
+        } else {
+            world.shop.remove("k005")
+        }
+        assert_eq!(counts().await, (RunState::Done, u64::from(!shown), 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_can_be_asked_a_confirmation_stands_for_the_second_run() {
+    let world = World::of(Shop { single: false, ..Shop::new(10) }, 60);
+    world.sync(FULL).await;
+    (0..20).for_each(|n| world.shop.remove(&key(n)));
+    assert_eq!(world.sync(FULL).await.state, RunState::AwaitingConfirmation);
+    assert_eq!(world.sync(FULL).await.state, RunState::AwaitingConfirmation);
+    let run = world.sync(CONFIRMED).await;
+    assert_eq!((run.state, run.counts.removed), (RunState::Done, 20));
+    assert_eq!(world.catalogue(), world.upstream());
 }
 
 #[tokio::test(start_paused = true)]
@@ -39,6 +73,18 @@ async fn an_item_that_moves_to_a_page_that_was_read_stays_and_is_as_the_upstream
     assert_eq!((run.counts.vanished, run.counts.removed, run.counts.updated), (0, 0, 1));
     assert_eq!((world.catalogue()["k010"], world.shop.state().asks.clone()), (Some(77), vec!["k010".to_owned()]));
     assert_eq!(world.sync(FULL).await.counts.removed, 1, "what went is missed by the next run");
+    assert_eq!(world.catalogue(), world.upstream());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_product_of_a_sku_that_its_item_has_no_longer_goes_without_a_question() {
+    let world = World::new(40);
+    world.sync(FULL).await;
+    world.store.retire("S-k007");
+    world.shop.put("k007", json!({"id": "k007", "sku": "ANOTHER", "name": "n", "stock": 1}));
+    let run = world.sync(FULL).await;
+    assert_eq!((run.state, run.counts.removed, &run.errors[..]), (RunState::Done, 1, &[][..]));
+    assert!(world.shop.state().asks.is_empty(), "nobody upstream knows the key under which it is kept");
     assert_eq!(world.catalogue(), world.upstream());
 }
 

@@ -17,17 +17,19 @@ CREATE TABLE IF NOT EXISTS sources (
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
 -- Whose product that is: a product belongs to one source, and a source calls one product by a key. The row stays when the
--- product is deleted by hand, and the source makes it anew.
+-- product is deleted by hand, and the source makes it anew. `missed_by` is the last full run that did not list it, where the
+-- upstream cannot be asked for a single item.
 CREATE TABLE IF NOT EXISTS source_items (
     sku        VARCHAR(128)   CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     source     VARBINARY(255) NOT NULL,
     item_key   VARBINARY(255) NOT NULL,
     item_order BIGINT         NULL,
+    missed_by  BINARY(16)     NULL,
     PRIMARY KEY (sku),
     UNIQUE KEY source_items_key (source, item_key)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
--- What a full run has seen, until it ends: a row for each page, with 16 bytes for each key.
+-- What a run has seen, until it ends: a row for each page, with 16 bytes for each key.
 CREATE TABLE IF NOT EXISTS source_seen (
     source VARBINARY(255) NOT NULL,
     run    BINARY(16)     NOT NULL,

@@ -16,17 +16,19 @@ CREATE TABLE sources (
 ) STRICT;
 
 -- Whose product that is: a product belongs to one source, and a source calls one product by a key. The row stays when the
--- product is deleted by hand, and the source makes it anew.
+-- product is deleted by hand, and the source makes it anew. `missed_by` is the last full run that did not list it, where the
+-- upstream cannot be asked for a single item.
 CREATE TABLE source_items (
     sku        TEXT NOT NULL PRIMARY KEY,
     source     TEXT NOT NULL,
     item_key   TEXT NOT NULL,
-    item_order INTEGER
+    item_order INTEGER,
+    missed_by  BLOB
 ) STRICT;
 
 CREATE UNIQUE INDEX source_items_key ON source_items (source, item_key);
 
--- What a full run has seen, until it ends: a row for each page, with 16 bytes for each key.
+-- What a run has seen, until it ends: a row for each page, with 16 bytes for each key.
 CREATE TABLE source_seen (
     source TEXT    NOT NULL,
     run    BLOB    NOT NULL,

@@ -49,6 +49,17 @@ impl ItemSql for MySqlConnection {
         write(self, &st::REPLACE_ITEMS, source, rows).await
     }
 
+    async fn miss_items(&mut self, skus: &[&Sku], run: Uuid) -> Answer<()> {
+        for part in padded(skus) {
+            let mut query = query(st::MISS_ITEMS.text(part.len())).bind(run.as_bytes().as_slice());
+            for sku in &part {
+                query = query.bind(sku.as_str());
+            }
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
     async fn delete_items(&mut self, skus: &[&Sku]) -> Answer<()> {
         for run in padded(skus) {
             let mut query = query(st::DELETE_ITEMS.text(run.len()));

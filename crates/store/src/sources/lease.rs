@@ -37,21 +37,28 @@ pub(super) async fn begin<C: Sql>(conn: &mut C, begin: &Begin) -> Answer<Verdict
 /// The run that somebody else is at.
 fn next_run(before: Option<Run>, is_held: bool, watermark: Option<Timestamp>, begin: &Begin) -> Result<Run, Box<Run>> {
     let owner = || begin.owner.clone();
+    let is_same = |run: &Run| run.fingerprint == begin.fingerprint;
     match before {
         Some(run) if run.state.is_unfinished() && is_held => Err(Box::new(run)),
-        Some(run) if run.state.is_unfinished() => Ok(Run { owner: owner(), ..run }),
-        Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals => Ok(Run {
-            state: RunState::Removing,
-            removals_confirmed: true,
-            owner: owner(),
-            moved_at: begin.now,
-            ended_at: None,
-            message: None,
-            ..run
-        }),
-        _ => {
+        Some(run) if run.state.is_unfinished() && is_same(&run) => Ok(Run { owner: owner(), ..run }),
+        Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals && is_same(&run) => {
+            Ok(Run {
+                state: RunState::Removing,
+                removals_confirmed: true,
+                owner: owner(),
+                moved_at: begin.now,
+                ended_at: None,
+                message: None,
+                // Up to which change everything is known was written when it began to wait; told now, it would be as much earlier as
+                // it has waited.
+                newest: None,
+                ..run
+            })
+        }
+        before => {
             let since = watermark.filter(|_| begin.mode == Mode::Incremental);
-            Ok(Run::new(begin.id, begin.mode, &begin.owner, since, begin.now))
+            let run = Run::new(begin.id, begin.mode, &begin.owner, since, begin.now);
+            Ok(Run { fingerprint: begin.fingerprint, ..run }.after(before.as_ref()))
         }
     }
 }
@@ -87,13 +94,43 @@ mod tests {
             owner: "new".into(),
             hold: Duration::from_secs(1),
             confirm_removals,
+            fingerprint: 0,
             now: Timestamp::from_millis(50),
         }
     }
 
     fn before(state: RunState) -> Option<Run> {
         let run = Run::new(Uuid::from_u128(1), Mode::Full, "old", None, Timestamp::from_millis(0));
-        Some(Run { state, message: Some("why".into()), ..run })
+        Some(Run { state, message: Some("why".into()), newest: Some(Timestamp::from_millis(3)), ..run })
+    }
+
+    #[test]
+    fn a_run_that_began_under_other_settings_neither_goes_on_nor_is_confirmed() {
+        for state in [RunState::Reading, RunState::Removing, RunState::AwaitingConfirmation] {
+            let other = Begin { fingerprint: 7, ..begin(Mode::Full, true) };
+            let run = next_run(before(state), false, None, &other).unwrap();
+            assert_eq!((run.id.as_u128(), run.state, run.fingerprint), (9, RunState::Reading, 7), "{state:?}");
+            assert!(!run.removals_confirmed);
+        }
+        let other = Begin { fingerprint: 7, ..begin(Mode::Full, true) };
+        assert!(next_run(before(RunState::Reading), true, None, &other).is_err(), "somebody is at it all the same");
+    }
+
+    #[test]
+    fn a_new_run_knows_how_many_of_each_mode_have_failed_in_a_row() {
+        let mut run = before(RunState::Failed);
+        for times in 1..4 {
+            let next = next_run(run, false, None, &begin(Mode::Full, false)).unwrap();
+            assert_eq!(next.failed_full.map(|failed| failed.times), Some(times));
+            run = Some(Run { state: RunState::Failed, ..next });
+        }
+        let changes = next_run(run, false, None, &begin(Mode::Incremental, false)).unwrap();
+        let done = Some(Run { state: RunState::Done, ..changes });
+        let next = next_run(done, false, None, &begin(Mode::Full, false)).unwrap();
+        assert_eq!(next.failed_full.map(|failed| failed.times), Some(4), "an incremental run does not settle it");
+        let next =
+            next_run(Some(Run { state: RunState::Done, ..next }), false, None, &begin(Mode::Full, false)).unwrap();
+        assert_eq!((next.failed_full, next.failed_incremental), (None, None));
     }
 
     #[test]
@@ -111,7 +148,7 @@ mod tests {
         for is_held in [true, false] {
             let run = next_run(before(AwaitingConfirmation), is_held, None, &begin(Incremental, true)).unwrap();
             assert_eq!((run.id.as_u128(), run.state, run.removals_confirmed), (1, Removing, true));
-            assert_eq!((run.message, run.owner.as_str()), (None, "new"));
+            assert_eq!((run.message, run.owner.as_str(), run.newest), (None, "new", None));
             for state in [AwaitingConfirmation, Done, Failed] {
                 let run = next_run(before(state), is_held, watermark, &begin(Incremental, false)).unwrap();
                 assert_eq!((run.id.as_u128(), run.state, run.since), (9, Reading, watermark), "{state:?}");

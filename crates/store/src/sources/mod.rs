@@ -24,10 +24,10 @@ use async_trait::async_trait;
 use haat_catalog::ports::StoreError;
 use haat_catalog::{Sku, Timestamp};
 use haat_sources::ports::{
-    Begin, Begun, BreakerOrder, BreakerReport, Item, ItemOutcome, Lease, RemoveItems, RunError, SourceRow, SourceStore,
-    WritePage,
+    Begin, Begun, BreakerOrder, BreakerReport, Item, ItemOutcome, Lease, MissedItems, RemoveItems, RunError, SourceRow,
+    SourceStore, WritePage,
 };
-use haat_sources::run::{Run, RunState};
+use haat_sources::run::{Mode, Run, RunState};
 use uuid::Uuid;
 
 use self::sql::{EndedRun, ItemSql, NewReport, SourceSql, StoredItem, StoredReport, StoredSource};
@@ -127,6 +127,17 @@ impl<B: Backend> SourceStore for SqlStore<B> {
             .await
     }
 
+    async fn miss_items(&self, missed: MissedItems) -> Result<Vec<Item>, RunError> {
+        let missed = Arc::new(missed);
+        self.0
+            .writers()
+            .transact(self.batch_limit(), move |conn| {
+                let missed = Arc::clone(&missed);
+                Box::pin(async move { removal::miss_in_transaction(conn, &missed).await })
+            })
+            .await?
+    }
+
     async fn remove_items(&self, removal: RemoveItems) -> Result<Run, RunError> {
         let removal = Arc::new(removal);
         self.0
@@ -208,10 +219,13 @@ impl<B: Backend> SourceStore for SqlStore<B> {
             .await?;
         // Only where there is something to forget: whoever merely looks never waits behind those who write.
         if oldest.is_some_and(|oldest| oldest < since) {
-            self.0
-                .writers()
-                .run(self.0.limit(), move |conn| Box::pin(async move { conn.forget_reports(since).await }))
-                .await?;
+            let writers = self.0.writers();
+            let forgotten =
+                writers.run(self.0.limit(), move |conn| Box::pin(async move { conn.forget_reports(since).await }));
+            // Who comes next forgets them; what is to be shown is there already.
+            if let Err(error) = forgotten.await {
+                tracing::warn!(%error, "old reports of breakers are not forgotten yet");
+            }
         }
         let mut reports: Vec<_> = rows.into_iter().filter_map(StoredReport::report).collect();
         reports.sort_by(|(a, of_a), (b, of_b)| (a, &of_a.replica).cmp(&(b, &of_b.replica)));
@@ -255,7 +269,12 @@ async fn end<C: Sql>(
     watermark: Option<Timestamp>,
 ) -> Answer<Verdict<Result<(), RunError>>> {
     let Some(row) = lease::held(conn, lease, run.id).await? else { return Ok(lease::lost(lease)) };
-    let watermark = row.watermark.max(watermark.map(Timestamp::as_millis));
+    let watermark = watermark.map(Timestamp::as_millis);
+    let watermark = match run.mode {
+        // It has read everything, so it knows better than any before it.
+        Mode::Full => watermark.or(row.watermark),
+        Mode::Incremental => watermark.max(row.watermark),
+    };
     conn.end_run(&lease.source, &EndedRun::of(run, watermark)?).await?;
     Ok(Verdict::Commit(Ok(())))
 }

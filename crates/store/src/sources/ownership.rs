@@ -5,21 +5,24 @@
 //! stays, and stays the source's, under a key that no item has, so that the next full run finds it vanished and removes it.
 //! Removing it at once would be no different from a full run but for the share of products that may go without a
 //! confirmation, and a mistake upstream in the field of skus is just what that share is for.
+//!
+//! An item may take over the product of another key, for that is how an upstream looks that has made an item anew. But not if
+//! the run has seen that key before: then there are two items with one sku, and they would take it from each other in every
+//! run, for ever.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use haat_catalog::Sku;
-use haat_sources::ports::{Item, ItemOutcome, PageItem, WritePage};
-use haat_sources::run::ItemError;
+use haat_sources::ports::{Item, ItemOutcome, PageItem, RETIRED, WritePage};
+use haat_sources::run::{ItemError, key_hash};
 
+use super::page::hashes;
 use super::sql::{ItemRow, StoredItem};
 use crate::lane::Answer;
 use crate::sql::Sql;
 
 /// The longest key of an item, in bytes.
 const MAX_KEY_BYTES: usize = 255;
-/// What keys of retired products begin with, and those of items never.
-const RETIRED: char = '\u{1}';
 
 /// What is known of the products and the keys of a page.
 pub(super) struct Ownership {
@@ -27,6 +30,8 @@ pub(super) struct Ownership {
     by_sku: HashMap<String, StoredItem>,
     /// Those of the page's source.
     by_key: HashMap<Vec<u8>, StoredItem>,
+    /// Of the keys that have a product which the page gives to another, those that the run has seen on a page before.
+    seen_before: HashSet<Vec<u8>>,
 }
 
 impl Ownership {
@@ -39,7 +44,25 @@ impl Ownership {
         let by_sku = conn.items_of_skus(&skus).await?.into_iter().map(|row| (row.sku.clone(), row)).collect();
         let by_key = conn.items_of_keys(&source, &keys).await?;
         let by_key = by_key.into_iter().map(|row| (row.item_key.clone(), row)).collect();
-        Ok(Self { source, by_sku, by_key })
+        let mut known = Self { source, by_sku, by_key, seen_before: HashSet::new() };
+        let holders = known.holders(page);
+        if !holders.is_empty() {
+            let seen: HashSet<[u8; 16]> =
+                hashes(&conn.seen_hashes(&known.source, page.run.id).await?)?.into_iter().collect();
+            known.seen_before =
+                holders.into_iter().filter(|(hash, _)| seen.contains(hash)).map(|(_, key)| key).collect();
+        }
+        Ok(known)
+    }
+
+    /// Keys with their hashes that have a product which the page gives to another, and that are not on the page themselves,
+    /// where they may well give it away.
+    fn holders(&self, page: &WritePage) -> HashMap<[u8; 16], Vec<u8>> {
+        let here: HashSet<&[u8]> = page.items.iter().map(|of| of.item.key.as_bytes()).collect();
+        let rows = page.items.iter().filter_map(|of| self.by_sku.get(of.item.sku.as_str()));
+        let others = rows.filter(|row| self.is_own(row) && !here.contains(row.item_key.as_slice()));
+        let keys = others.filter_map(|row| std::str::from_utf8(&row.item_key).ok());
+        keys.filter(|key| !key.starts_with(RETIRED)).map(|key| (key_hash(key), key.into())).collect()
     }
 
     /// What ownership alone says of each item; `None` where its product decides.
@@ -63,6 +86,12 @@ impl Ownership {
                 if let Some(row) = self.by_sku.get(sku.as_str()).filter(|row| !self.is_own(row)) {
                     let other = String::from_utf8_lossy(&row.source);
                     return Some(refused(key, "/sku", format!("the sku '{sku}' belongs to the source '{other}'")));
+                }
+                let holder =
+                    self.by_sku.get(sku.as_str()).map(|row| &row.item_key).filter(|holder| *holder != key.as_bytes());
+                if let Some(holder) = holder.filter(|holder| self.seen_before.contains(*holder)) {
+                    let holder = String::from_utf8_lossy(holder);
+                    return Some(refused(key, "/sku", format!("the item '{holder}' has the same sku, '{sku}'")));
                 }
                 let known = self.by_key.get(key.as_bytes()).and_then(|row| row.item_order);
                 let is_older = matches!((order, known), (Some(order), Some(known)) if *order < known);
@@ -177,6 +206,7 @@ mod tests {
                 source: (*source).into(),
                 item_key: (*key).into(),
                 item_order: *order,
+                missed_by: None,
             })
             .collect();
         let own = stored.iter().filter(|row| row.source == b"s");
@@ -184,6 +214,7 @@ mod tests {
             source: "s".into(),
             by_key: own.map(|row| (row.item_key.clone(), row.clone())).collect(),
             by_sku: stored.into_iter().map(|row| (row.sku.clone(), row)).collect(),
+            seen_before: HashSet::new(),
         }
     }
 

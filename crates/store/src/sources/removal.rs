@@ -1,10 +1,12 @@
-//! Products that vanished upstream go, in one transaction with the progress of the run that found out.
+//! Products that vanished upstream go, in one transaction with the progress of the run that found out; or it is noted that they
+//! may have.
 
 use std::collections::HashMap;
 
 use haat_catalog::Sku;
-use haat_sources::ports::{Item, RemoveItems, RunError};
+use haat_sources::ports::{Item, MissedItems, RemoveItems, RunError};
 use haat_sources::run::Run;
+use uuid::Uuid;
 
 use super::lease;
 use super::sql::{StoredItem, json};
@@ -37,18 +39,47 @@ pub(super) async fn in_transaction<C: Sql>(
     Ok(Verdict::Commit(Ok(run)))
 }
 
-/// The skus, in order and each once, of those items that are as they were when somebody found that they vanished.
-async fn still_the_same<'a, C: Sql>(conn: &mut C, source: &str, items: &'a [Item]) -> Answer<Vec<&'a Sku>> {
+/// Notes that a run did not list items; gives those that the one before did not list either.
+pub(super) async fn miss_in_transaction<C: Sql>(
+    conn: &mut C,
+    missed: &MissedItems,
+) -> Answer<Verdict<Result<Vec<Item>, RunError>>> {
+    let source = &missed.lease.source;
+    if lease::held(conn, &missed.lease, missed.run).await?.is_none() {
+        return Ok(lease::lost(&missed.lease));
+    }
+    let rows = rows_of(conn, &missed.items).await?;
+    let is_by = |item: &Item, run: Option<Uuid>| {
+        let by = rows.get(item.sku.as_str()).and_then(|row| row.missed_by.as_deref());
+        by.is_some() && by == run.as_ref().map(|run| run.as_bytes().as_slice())
+    };
+    let same = missed.items.iter().filter(|item| is_same(&rows, source, item));
+    let (twice, once): (Vec<&Item>, Vec<&Item>) = same.partition(|item| is_by(item, missed.before));
+    let mut skus: Vec<&Sku> = once.into_iter().map(|item| &item.sku).collect();
+    skus.sort_unstable();
+    skus.dedup();
+    conn.miss_items(&skus, missed.run).await?;
+    Ok(Verdict::Commit(Ok(twice.into_iter().cloned().collect())))
+}
+
+/// What is known of the items' products, by sku.
+async fn rows_of<C: Sql>(conn: &mut C, items: &[Item]) -> Answer<HashMap<String, StoredItem>> {
     let mut skus: Vec<&Sku> = items.iter().map(|item| &item.sku).collect();
     skus.sort_unstable();
-    let rows = conn.items_of_skus(&skus).await?;
-    let known: HashMap<&str, &StoredItem> = rows.iter().map(|row| (row.sku.as_str(), row)).collect();
-    let is_same = |item: &&Item| {
-        known.get(item.sku.as_str()).is_some_and(|row| {
-            row.source == source.as_bytes() && row.item_key == item.key.as_bytes() && row.item_order == item.order
-        })
-    };
-    let mut skus: Vec<&Sku> = items.iter().filter(is_same).map(|item| &item.sku).collect();
+    Ok(conn.items_of_skus(&skus).await?.into_iter().map(|row| (row.sku.clone(), row)).collect())
+}
+
+/// Whether an item is as it was when somebody found that it vanished.
+fn is_same(rows: &HashMap<String, StoredItem>, source: &str, item: &Item) -> bool {
+    rows.get(item.sku.as_str()).is_some_and(|row| {
+        row.source == source.as_bytes() && row.item_key == item.key.as_bytes() && row.item_order == item.order
+    })
+}
+
+/// The skus, in order and each once, of those items that are as they were when somebody found that they vanished.
+async fn still_the_same<'a, C: Sql>(conn: &mut C, source: &str, items: &'a [Item]) -> Answer<Vec<&'a Sku>> {
+    let rows = rows_of(conn, items).await?;
+    let mut skus: Vec<&Sku> = items.iter().filter(|item| is_same(&rows, source, item)).map(|item| &item.sku).collect();
     skus.sort_unstable();
     skus.dedup();
     Ok(skus)

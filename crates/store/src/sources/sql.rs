@@ -73,6 +73,8 @@ pub(crate) trait ItemSql: Send {
     fn insert_items(&mut self, source: &str, rows: &[ItemRow]) -> impl Future<Output = Answer<()>> + Send;
     /// Writes key and order of products that are the source's.
     fn replace_items(&mut self, source: &str, rows: &[ItemRow]) -> impl Future<Output = Answer<()>> + Send;
+    /// Notes that a full run did not list products.
+    fn miss_items(&mut self, skus: &[&Sku], run: Uuid) -> impl Future<Output = Answer<()>> + Send;
     /// Takes products away from whoever has them.
     fn delete_items(&mut self, skus: &[&Sku]) -> impl Future<Output = Answer<()>> + Send;
     /// The hashes that a run has seen, a row for each page.
@@ -176,6 +178,7 @@ pub(crate) struct StoredItem {
     pub(crate) source: Vec<u8>,
     pub(crate) item_key: Vec<u8>,
     pub(crate) item_order: Option<i64>,
+    pub(crate) missed_by: Option<Vec<u8>>,
 }
 
 impl StoredItem {

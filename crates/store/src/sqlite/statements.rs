@@ -195,7 +195,7 @@ statements! {
 
     /// The key is bound as bytes, for one that is no text must be passed by as well; bytes sort behind all text.
     ITEMS_AFTER [Text, Text, Limit]
-        "SELECT sku, source, item_key, item_order FROM source_items
+        "SELECT sku, source, item_key, item_order, missed_by FROM source_items
          WHERE source = ? AND item_key > CAST(? AS TEXT) ORDER BY item_key LIMIT ?";
     SEEN_HASHES [Text, Id]
         "SELECT hashes FROM source_seen WHERE source = ? AND run = ? ORDER BY page";
@@ -301,14 +301,18 @@ pub(crate) static DELETE_PRODUCTS: Shaped =
 /// a product that another source takes meanwhile is told by the primary key.
 pub(crate) static ITEMS_OF_SKUS: Shaped = Shaped::new(
     "ITEMS_OF_SKUS",
-    ("SELECT sku, source, item_key, item_order FROM source_items WHERE sku IN (", "?", ")"),
+    ("SELECT sku, source, item_key, item_order, missed_by FROM source_items WHERE sku IN (", "?", ")"),
     &[Sample::Sku],
 );
 
 /// Which products a source calls by some keys.
 pub(crate) static ITEMS_OF_KEYS: Shaped = Shaped::new(
     "ITEMS_OF_KEYS",
-    ("SELECT sku, source, item_key, item_order FROM source_items WHERE source = ? AND item_key IN (", "?", ")"),
+    (
+        "SELECT sku, source, item_key, item_order, missed_by FROM source_items WHERE source = ? AND item_key IN (",
+        "?",
+        ")",
+    ),
     &[Sample::Text],
 );
 
@@ -332,6 +336,10 @@ pub(crate) static REPLACE_ITEMS: Shaped = Shaped::new(
     ITEM_SAMPLES,
 );
 
+/// Products of a source that a full run did not list.
+pub(crate) static MISS_ITEMS: Shaped =
+    Shaped::new("MISS_ITEMS", ("UPDATE source_items SET missed_by = ? WHERE sku IN (", "?", ")"), &[Sample::Sku]);
+
 /// Products that belong to no source any more.
 pub(crate) static DELETE_ITEMS: Shaped =
     Shaped::new("DELETE_ITEMS", ("DELETE FROM source_items WHERE sku IN (", "?", ")"), &[Sample::Sku]);
@@ -341,7 +349,8 @@ pub(crate) fn all() -> Vec<Statement> {
     let reading = [&KNOWN, &LOCK_KNOWN, &DOCUMENTS, &TAKEN_IDS, &LAST_VERSIONS];
     let shaped = reading.into_iter().chain([&INSERT_PRODUCTS, &REPLACE_PRODUCTS, &APPEND, &FORGET]);
     let shaped = shaped.chain([&NOTE_SECRET_USES, &FORGET_SECRET_USES, &DELETE_SIGNING_KEYS]);
-    let of_sources = [&DELETE_PRODUCTS, &ITEMS_OF_SKUS, &ITEMS_OF_KEYS, &INSERT_ITEMS, &REPLACE_ITEMS, &DELETE_ITEMS];
+    let of_sources =
+        [&DELETE_PRODUCTS, &ITEMS_OF_SKUS, &ITEMS_OF_KEYS, &INSERT_ITEMS, &REPLACE_ITEMS, &MISS_ITEMS, &DELETE_ITEMS];
     let shaped = shaped.chain(of_sources);
     FIXED.iter().copied().chain(shaped.flat_map(|shaped| shaped.statements())).collect()
 }

@@ -109,6 +109,7 @@ macro_rules! store_conformance {
             runs [
                 a_source_that_never_ran_is_not_there, a_run_is_kept_as_it_was_saved, a_source_has_one_run_at_a_time,
                 a_run_whose_holder_is_gone_goes_on_from_where_it_stood,
+                a_run_that_began_under_other_settings_does_not_go_on,
                 whoever_takes_a_run_over_has_all_that_was_written_for_it, of_two_holders_only_the_newer_writes,
                 a_run_that_has_ended_is_written_no_more,
                 a_run_that_waits_for_a_confirmation_goes_on_with_one_alone, an_end_is_kept_where_it_belongs,
@@ -120,13 +121,14 @@ macro_rules! store_conformance {
                 an_older_item_changes_nothing_and_says_so, a_product_of_another_source_is_refused,
                 a_product_of_nobody_is_adopted, items_that_make_no_product_are_refused_and_the_rest_is_written,
                 what_was_done_by_hand_is_undone, an_item_that_gets_another_sku_leaves_the_old_product_to_vanish,
-                items_may_exchange_their_skus, items_are_given_once_in_order_of_key,
+                items_may_exchange_their_skus, of_two_items_with_one_sku_on_different_pages_one_keeps_it,
+                items_are_given_once_in_order_of_key,
                 a_large_page_of_awkward_size_is_written_whole, sources_that_want_the_same_products_share_them_out,
                 pages_imports_and_single_writes_of_the_same_products_all_succeed,
             ]
             removals [
                 a_removed_product_leaves_a_change_and_never_repeats_a_version,
-                what_is_not_as_it_was_when_it_vanished_stays,
+                what_is_not_as_it_was_when_it_vanished_stays, what_two_runs_in_a_row_have_missed_is_told,
                 a_product_that_was_deleted_by_hand_is_not_removed_again,
                 a_large_removal_beside_other_writers_is_done_whole,
             ]

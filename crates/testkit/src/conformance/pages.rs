@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use haat_catalog::Seq;
-use haat_sources::ports::{Item, ItemOutcome, PageItem};
-use haat_sources::run::{ItemError, MAX_ERRORS, RunCounts, RunState, key_hash};
+use haat_sources::ports::{Begin, Item, ItemOutcome, PageItem};
+use haat_sources::run::{ItemError, MAX_ERRORS, Mode, RunCounts, RunState, key_hash};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -209,6 +209,30 @@ pub async fn items_may_exchange_their_skus(s: &Subject) {
     assert_eq!(items, [("1", "B"), ("2", "A"), ("4", "C")].map(|(key, of)| (key.to_owned(), of.to_owned())));
     assert_eq!((s.there("A").await.name.as_str(), s.there("B").await.name.as_str()), ("two", "one"));
     assert_eq!(s.reader.count().await.unwrap(), 3);
+}
+
+/// However often, and whichever comes first: the other is refused and told whose it is. Once the first is gone, it may have it.
+pub async fn of_two_items_with_one_sku_on_different_pages_one_keeps_it(s: &Subject) {
+    let pages = || [vec![item("1", "A", "one"), item("2", "B", "two")], vec![item("3", "A", "three")]];
+    for (id, mode) in (1..).zip([Mode::Full, Mode::Full, Mode::Incremental, Mode::Full]) {
+        let mut holder = s.hold(Begin { mode, ..begin("s", id) }).await;
+        let [first, second] = pages();
+        let written = if id == 1 { Created } else { Unchanged };
+        assert_eq!(holder.page(first).await, [written.clone(), written]);
+        let outcomes = holder.page(second).await;
+        let error = refusal(&outcomes[0]);
+        assert_eq!((error.key.as_str(), error.pointer.as_str()), ("3", "/sku"));
+        assert!(error.detail.contains("the item '1' has the same sku"), "{}", error.detail);
+        holder.done().await;
+    }
+    assert_eq!((s.there("A").await.name.as_str(), s.changes().await.len()), ("one", 2), "nothing is written again");
+    let mut turned = s.hold(begin("s", 9)).await;
+    let [first, second] = pages();
+    assert_eq!(turned.page(second).await, [Updated], "so far it looks as if the item was made anew");
+    assert!(matches!(turned.page(first).await[..], [Refused(_), Unchanged]));
+    turned.done().await;
+    assert_eq!(s.synced("s", 10, vec![item("1", "A", "one")]).await, [Updated], "the other is gone");
+    assert_eq!(s.items_of("s").await.len(), 2);
 }
 
 /// Whatever their keys are made of; keys and skus are compared byte by byte.

@@ -4,7 +4,7 @@ use haat_catalog::Draft;
 use haat_sources::ports::Item;
 use tokio::task::JoinSet;
 
-use super::upstream::{at, begin, item, many};
+use super::upstream::{at, begin, is_lost, item, many};
 use super::{Subject, after_noon, batch, delete, draft, patch};
 
 /// The change says the last version. Brought back under its id, the product goes on counting; as a new item of the source it
@@ -51,6 +51,30 @@ pub async fn what_is_not_as_it_was_when_it_vanished_stays(s: &Subject) {
         assert_eq!(s.product(of).await.is_some(), owner.is_some(), "{of}");
     }
     assert_eq!((s.items_of("s").await.len(), s.items_of("other").await.len()), (3, 1));
+}
+
+/// By the run before, and by no other; what is not as it was is left alone. Whoever takes the run over is told the same.
+pub async fn what_two_runs_in_a_row_have_missed_is_told(s: &Subject) {
+    let page = || vec![item("1", "A", "a"), item("2", "B", "b"), item("3", "C", "c")];
+    s.synced("s", 1, page()).await;
+    let items = s.items_of("s").await;
+    let second = s.hold(begin("s", 2)).await;
+    assert!(second.try_miss(items[..2].to_vec(), Some(1)).await.unwrap().is_empty());
+    assert!(second.try_miss(items[..1].to_vec(), Some(1)).await.unwrap().is_empty(), "by itself it is one");
+    assert!(second.try_miss(Vec::new(), None).await.unwrap().is_empty());
+    second.clone().done().await;
+    let third = s.hold(begin("s", 3)).await;
+    assert!(is_lost(&second.try_miss(items.clone(), Some(1)).await));
+    let renamed = Item { key: "22".into(), ..items[1].clone() };
+    for _ in 0..2 {
+        let asked = vec![items[2].clone(), renamed.clone(), items[0].clone()];
+        assert_eq!(third.try_miss(asked, Some(2)).await.unwrap(), ["1"]);
+    }
+    third.done().await;
+    let fourth = s.hold(begin("s", 4)).await;
+    assert_eq!(fourth.try_miss(items.clone(), Some(3)).await.unwrap(), ["3"]);
+    assert!(fourth.try_miss(items.clone(), None).await.unwrap().is_empty());
+    assert_eq!((s.items_of("s").await.len(), s.reader.count().await.unwrap()), (3, 3), "nothing goes by that");
 }
 
 /// It stops being the source's, but nothing was removed and no change is made.

@@ -97,6 +97,21 @@ pub async fn a_run_whose_holder_is_gone_goes_on_from_where_it_stood(s: &Subject)
     assert_eq!((row.items, row.last_full.map(|run| run.id)), (9, Some(Uuid::from_u128(1))));
 }
 
+/// What one saw is no measure for the other.
+pub async fn a_run_that_began_under_other_settings_does_not_go_on(s: &Subject) {
+    let mut gone = s.hold(begin("s", 1)).await;
+    gone.page(many(0..5, "x")).await;
+    let other = |id, seconds| Begin { fingerprint: 6, now: after_noon(seconds), ..begin("s", id) };
+    assert!(s.try_hold(other(2, 59)).await.is_none(), "as long as it is held, it is the source's");
+    let mut anew = s.hold(other(2, 61)).await;
+    assert_eq!((anew.run.id.as_u128(), anew.run.position.clone(), anew.run.fingerprint), (2, None, 6));
+    assert!(s.sources.seen("s", gone.run.id).await.unwrap().is_empty());
+    anew.try_end(RunState::AwaitingConfirmation, None).await.unwrap();
+    let third = s.hold(Begin { confirm_removals: true, now: after_noon(62), ..begin("s", 3) }).await;
+    assert_eq!((third.run.id.as_u128(), third.run.state), (3, RunState::Reading), "nor can it be confirmed");
+    assert!(!third.run.removals_confirmed);
+}
+
 /// Even if the holder before is only slow, and commits a page at that very moment.
 pub async fn whoever_takes_a_run_over_has_all_that_was_written_for_it(s: &Subject) {
     let mut holder = s.hold(begin("s", 1)).await;
@@ -194,7 +209,7 @@ pub async fn a_run_that_waits_for_a_confirmation_goes_on_with_one_alone(s: &Subj
     assert!(!confirmed_ahead.run.removals_confirmed, "there was nothing to confirm");
 }
 
-/// The newest run of each kind, and up to which change everything is known, which only ever grows.
+/// The newest run of each kind, and up to which change everything is known, which incremental runs only ever move forward.
 pub async fn an_end_is_kept_where_it_belongs(s: &Subject) {
     let full = s.hold(begin("s", 1)).await;
     assert_eq!(full.run.since, None);
@@ -218,6 +233,12 @@ pub async fn an_end_is_kept_where_it_belongs(s: &Subject) {
     fourth.try_end(RunState::Done, Some(after_noon(60))).await.unwrap();
     let row = s.source("s").await;
     assert_eq!((id(row.last_full), id(row.last_done), row.watermark), (Some(4), Some(4), Some(after_noon(60))));
+    let mut fifth = s.hold(begin("s", 5)).await;
+    fifth.try_end(RunState::Done, Some(after_noon(30))).await.unwrap();
+    assert_eq!(s.source("s").await.watermark, Some(after_noon(30)), "a full run puts right what was too late");
+    let mut sixth = s.hold(begin("s", 6)).await;
+    sixth.try_end(RunState::Failed, None).await.unwrap();
+    assert_eq!(s.source("s").await.watermark, Some(after_noon(30)), "one that failed does not know");
 }
 
 /// As long as the run goes on or waits; not after its end, and an abandoned one's not after the next has begun. However many

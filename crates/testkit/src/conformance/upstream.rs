@@ -7,7 +7,8 @@ use std::time::Duration;
 use haat_catalog::product::overlay::Overlay;
 use haat_catalog::{Product, Timestamp};
 use haat_sources::ports::{
-    Begin, Begun, Item, ItemOutcome, Lease, PageItem, RemoveItems, RunError, SourceRow, SourceStore, WritePage,
+    Begin, Begun, Item, ItemOutcome, Lease, MissedItems, PageItem, RemoveItems, RunError, SourceRow, SourceStore,
+    WritePage,
 };
 use haat_sources::run::{Mode, Run, RunState, key_hash};
 use serde_json::{Value, json};
@@ -53,6 +54,7 @@ pub fn begin(source: &str, id: u128) -> Begin {
         owner: format!("replica-{id}"),
         hold: HOLD,
         confirm_removals: false,
+        fingerprint: 1 << 63 | 5,
         now: after_noon(0),
     }
 }
@@ -108,6 +110,13 @@ impl Holder {
         let (lease, run) = (self.lease.clone(), self.run.clone());
         self.run = self.store.remove_items(RemoveItems { lease, items, run, hold: HOLD, now: self.now }).await?;
         Ok(())
+    }
+
+    /// Notes that the run has missed items; gives the keys of those that the run `before` has missed too.
+    pub async fn try_miss(&self, items: Vec<Item>, before: Option<u128>) -> Result<Vec<String>, RunError> {
+        let (lease, run, before) = (self.lease.clone(), self.run.id, before.map(Uuid::from_u128));
+        let twice = self.store.miss_items(MissedItems { lease, items, run, before }).await?;
+        Ok(twice.into_iter().map(|item| item.key).collect())
     }
 
     /// Ends the run in that state.

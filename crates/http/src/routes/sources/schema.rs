@@ -206,9 +206,29 @@ fn members(body: Option<Value>, known: &[&str]) -> Result<Map<String, Value>, Pr
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use haat_sources::run::{Run, RunView};
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_run_is_shown_with_the_members_that_the_document_has_and_without_its_place() {
+        let run = json!({"id": "01890a5d-ac96-774b-bcce-b302099a8057", "mode": "full", "state": "reading", "owner": "a",
+            "started_at": "2026-01-02T03:04:05Z", "moved_at": "2026-01-02T03:04:05Z", "ended_at": null, "since": null,
+            "newest": null, "position": {"at": {"url": "https://shop.example/?key=s3cret"}}, "total": 7,
+            "counts": {"read": 0, "created": 0, "updated": 0, "unchanged": 0, "stale": 0, "failed": 0, "vanished": 0,
+            "removed": 0, "pages": 0}, "keyless": false, "errors": [], "message": null, "removals_confirmed": false});
+        let run: Run = serde_json::from_value(run).unwrap();
+        let shown = serde_json::to_value(RunView::from(run)).unwrap();
+        assert!(!shown.to_string().contains("s3cret"));
+        let document: Value = serde_json::from_str(&crate::openapi::to_json()).unwrap();
+        let names = |members: &Value| members.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        let schema = |name: &str| names(&document["components"]["schemas"][name]["properties"]);
+        assert_eq!(names(&shown), schema("SourceRun"));
+        assert_eq!(names(&shown["counts"]), schema("SourceCounts"));
+    }
 
     #[test]
     fn a_wish_is_read_and_a_mistake_named() {
