@@ -252,7 +252,7 @@ async fn calls_that_are_aborted_anywhere_leave_a_client_that_recovers() {
         let well = Arc::new(AtomicBool::new(false));
         let (is_well, was_well) = (Arc::clone(&well), Arc::clone(&well));
         let takes = move |n: usize| {
-            let is_slow = !is_well.load(Ordering::SeqCst) && (n * 7 + seed) % 3 == 0;
+            let is_slow = !is_well.load(Ordering::SeqCst) && (n * 7 + seed).is_multiple_of(3);
             if is_slow { MS * (n as u32 * 97 % 5_000) } else { MS }
         };
         let answer = move |n: usize| match (n * 5 + seed) % 7 {
