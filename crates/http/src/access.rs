@@ -67,7 +67,8 @@ pub(crate) fn at_hand(app: &App, headers: &HeaderMap, last: &mut LastShown) -> O
             if verified.bound_to.is_some() {
                 return None;
             }
-            *last = LastShown(Some((shown.clone(), seen)));
+            // A copy: as it came it would keep the whole head of the request in memory.
+            *last = LastShown(HeaderValue::from_bytes(shown.as_bytes()).ok().map(|shown| (shown, seen)));
             Some(Presented::Token(verified))
         }
         // A proof is good once, which somebody else may have to be asked about.

@@ -86,6 +86,8 @@ impl FirstUses {
     /// What waits now, up to a transaction full; nothing ends the work.
     fn next_group(&self) -> Option<Vec<Asked>> {
         let mut waiting = self.waiting();
+        // Who went away was given nothing for it: it need not be noted.
+        waiting.uses.retain(|asked| !asked.answer.is_closed());
         let size = waiting.uses.len().min(GROUP);
         waiting.under_way = size > 0;
         (size > 0).then(|| waiting.uses.drain(..size).collect())

@@ -13,7 +13,7 @@ const ALWAYS: &[Code] = &[MethodNotAllowed, QuotaExceeded, UriTooLong, HeadersTo
 const INDEX: &[Code] = &[InvalidParameter, Overloaded, Timeout];
 const DATABASE: &[Code] = &[DatabaseUnavailable, Timeout];
 const ACCESS: &[Code] = &[InvalidCredentials, Unauthorized, InvalidToken, InsufficientScope];
-const CLIENTS: &[Code] = &[InvalidParameter, DatabaseUnavailable, Timeout];
+const MANAGED: &[Code] = &[InvalidParameter, DatabaseUnavailable, Timeout];
 const WRITE: &[Code] = &[
     InvalidParameter,
     InvalidPrecondition,
@@ -45,11 +45,16 @@ fn of(operation: &str) -> Vec<&'static [Code]> {
         "cancelImport" => vec![DATABASE, ACCESS, &[InvalidParameter, ImportNotFound, ImportFinished]],
         "getImport" => vec![DATABASE, ACCESS, &[InvalidParameter, ImportNotFound]],
         "listChanges" => vec![DATABASE, ACCESS, &[InvalidParameter, ChangesCompacted, ChangesAhead, Overloaded]],
-        "listClients" => vec![ACCESS, CLIENTS],
-        "getClient" => vec![ACCESS, CLIENTS, &[ClientNotFound]],
-        "createClient" => vec![ACCESS, CLIENTS, BODY, &[ClientExists]],
-        "changeClient" | "rotateClientSecret" => vec![ACCESS, CLIENTS, BODY, &[ClientNotFound, ClientConflict]],
-        "revokeClient" => vec![ACCESS, CLIENTS, &[ClientNotFound]],
+        "listClients" => vec![ACCESS, MANAGED],
+        "getClient" => vec![ACCESS, MANAGED, &[ClientNotFound]],
+        "createClient" => vec![ACCESS, MANAGED, BODY, &[ClientExists]],
+        "changeClient" | "rotateClientSecret" => vec![ACCESS, MANAGED, BODY, &[ClientNotFound, ClientConflict]],
+        "revokeClient" => vec![ACCESS, MANAGED, &[ClientNotFound]],
+        "listSources" => vec![ACCESS, MANAGED],
+        "getSource" => vec![ACCESS, MANAGED, &[SourceNotFound]],
+        "syncSource" => vec![ACCESS, MANAGED, BODY, &[SourceNotFound, SyncRunning]],
+        "orderBreaker" => vec![ACCESS, MANAGED, BODY, &[SourceNotFound]],
+        "getMetrics" => vec![ACCESS, &[InvalidParameter, Timeout]],
         "readyz" => vec![&[NotReady, Timeout]],
         _ => vec![&[Timeout]],
     }

@@ -45,6 +45,8 @@ pub struct Verified {
 struct Remembered {
     verified: Arc<Verified>,
     own: Option<Own>,
+    /// When its signature was looked at.
+    at: Timestamp,
 }
 
 /// Tokens as they were sent, with what they say. Bounded by bytes: tokens of other issuers may be long.
@@ -70,11 +72,7 @@ impl Remembered {
 
 /// A token that was found good and is at hand for whoever saw it: most connections show the same one again and again.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    found: Remembered,
-    /// When it was looked up.
-    at: Timestamp,
-}
+pub struct Seen(Remembered);
 
 /// What else is known of a token of this server.
 #[derive(Debug, Clone, Copy)]
@@ -126,14 +124,14 @@ impl Verifier {
         if still.is_none() {
             self.remembered.invalidate(token);
         }
-        still.map(|verified| (Seen { found, at: now }, verified))
+        still.map(|verified| (Seen(found), verified))
     }
 
-    /// What a token says that was seen, if it is still good. It has to be looked up anew after as long as tokens are
+    /// What a token says that was seen, if it is still good and its signature was looked at no longer ago than tokens are
     /// remembered.
-    pub fn still_good(&self, seen: &Seen) -> Option<Arc<Verified>> {
+    pub fn still_good(&self, Seen(found): &Seen) -> Option<Arc<Verified>> {
         let now = self.clock.now();
-        if now.since(seen.at) < LONGEST { self.still(&seen.found, now) } else { None }
+        if now.since(found.at) < LONGEST { self.still(found, now) } else { None }
     }
 
     /// What a token says, if it is good.
@@ -148,6 +146,7 @@ impl Verifier {
         let own = own::claims(&self.directory, &self.issuer, token, now).await;
         let found = match own {
             Some(claims) if claims.aud.contains(&self.audience) => Remembered {
+                at: now,
                 own: Some(Own { jti: claims.jti, client_since: claims.client_since }),
                 verified: Arc::new(Verified {
                     client: Arc::clone(&claims.client_id),
@@ -160,7 +159,7 @@ impl Verifier {
             Some(_) => return Err(BadToken),
             None => {
                 let verified = foreign::verify(&self.foreign, &self.remote, token, now).await.ok_or(BadToken)?;
-                Remembered { verified: Arc::new(verified), own: None }
+                Remembered { verified: Arc::new(verified), own: None, at: now }
             }
         };
         let verified = self.still(&found, now).ok_or(BadToken)?;
@@ -202,7 +201,7 @@ mod tests {
             bound_to: None,
             policy: None,
         });
-        let known = Remembered { verified, own: None };
+        let known = Remembered { verified, own: None, at: Timestamp::from_millis(0) };
         for n in 0..6_000 {
             tokens.insert(format!("{n:08000}").into(), known.clone());
         }
