@@ -18,7 +18,8 @@ const FRESH: Duration = Duration::from_secs(600);
 /// How long after a fetch nothing is fetched again, whoever names keys that are not there.
 const PAUSE: Duration = Duration::from_secs(10);
 /// How long a fetch may take, however patient whoever fetches is: nothing else is fetched from there meanwhile.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Less than `PAUSE`: those who waited find that it was just tried, or each would wait for a silent source anew, in turn.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a fetched set is good while its source does not answer: a key that its owner has withdrawn must not be trusted
 /// for ever because nobody hears of it. A set that nobody asks for is forgotten after as long.
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
@@ -218,12 +219,16 @@ mod tests {
             }
         }
 
-        let keys = RemoteKeys::new(Arc::new(Silent(AtomicUsize::new(0))));
+        let source = Arc::new(Silent(AtomicUsize::new(0)));
+        let keys = RemoteKeys::new(source.clone());
         let url: Url = "https://client.example/jwks".parse().unwrap();
         let find = async || keys.candidates(&url, Some("key"), Algorithm::EdDSA).await.len();
         let begun = Instant::now();
-        assert_eq!(find().await, 0);
+        // Who waits meanwhile does not wait once more after it.
+        assert_eq!(tokio::join!(find(), find(), find()), (0, 0, 0));
+        assert_eq!(source.0.load(Ordering::SeqCst), 1);
         assert!(begun.elapsed() <= Duration::from_secs(10), "{:?}", begun.elapsed());
+        tokio::time::advance(PAUSE.saturating_sub(begun.elapsed())).await;
         assert_eq!(find().await, 1);
     }
 
