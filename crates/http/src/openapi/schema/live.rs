@@ -73,3 +73,55 @@ pub(crate) enum StoredBecause {
     /// Whose the product is could not be read from the database.
     StoreUnavailable,
 }
+
+#[cfg(test)]
+mod tests {
+    use haat_sources::live;
+
+    use super::*;
+
+    fn member(field: live::LiveField) -> LiveMember {
+        match field {
+            live::LiveField::Stock => LiveMember::Stock,
+            live::LiveField::Price => LiveMember::Price,
+            live::LiveField::ListPrice => LiveMember::ListPrice,
+            live::LiveField::Rating => LiveMember::Rating,
+            live::LiveField::Status => LiveMember::Status,
+        }
+    }
+
+    fn reason(reason: live::StoredBecause) -> StoredBecause {
+        match reason {
+            live::StoredBecause::Timeout => StoredBecause::Timeout,
+            live::StoredBecause::BreakerOpen => StoredBecause::BreakerOpen,
+            live::StoredBecause::Saturated => StoredBecause::Saturated,
+            live::StoredBecause::UpstreamError => StoredBecause::UpstreamError,
+            live::StoredBecause::NotFound => StoredBecause::NotFound,
+            live::StoredBecause::Unreadable => StoredBecause::Unreadable,
+            live::StoredBecause::NotDeclared => StoredBecause::NotDeclared,
+            live::StoredBecause::StoreUnavailable => StoredBecause::StoreUnavailable,
+        }
+    }
+
+    /// A new member or reason does not compile here before the document has it.
+    #[test]
+    fn the_document_names_live_members_and_reasons_as_they_are_answered() {
+        for field in live::LiveField::ALL {
+            let documented = serde_json::to_value(member(field)).unwrap();
+            assert_eq!(documented, serde_json::to_value(field).unwrap());
+        }
+        for because in [
+            live::StoredBecause::Timeout,
+            live::StoredBecause::BreakerOpen,
+            live::StoredBecause::Saturated,
+            live::StoredBecause::UpstreamError,
+            live::StoredBecause::NotFound,
+            live::StoredBecause::Unreadable,
+            live::StoredBecause::NotDeclared,
+            live::StoredBecause::StoreUnavailable,
+        ] {
+            let documented = serde_json::to_value(reason(because)).unwrap();
+            assert_eq!(documented, serde_json::to_value(because).unwrap());
+        }
+    }
+}
