@@ -133,15 +133,14 @@ impl Admin {
     ///
     /// # Errors
     /// When the draft makes no sense, its id is taken, or the store fails.
-    pub async fn create(&self, draft: ClientDraft, by: impl Into<By<'_>>) -> Result<Made, AdminError> {
+    pub async fn create(&self, draft: ClientDraft, by: impl Into<By>) -> Result<Made, AdminError> {
         let now = self.clock.now();
         let mut client = draft.check(&self.rules, now).map_err(AdminError::Invalid)?;
         let secret = match client.auth_method.has_secret() {
             true => Some(self.add_secret(&mut client, now)?),
             false => None,
         };
-        self.put(&client).await?;
-        audit::changed("client created", &client.id, None, by.into());
+        let client = self.put(client, "client created", None, by.into()).await?;
         Ok(Made { client, secret })
     }
 
@@ -149,14 +148,12 @@ impl Admin {
     ///
     /// # Errors
     /// When there is none, the change makes no sense, somebody else changes it at the same time, or the store fails.
-    pub async fn change(&self, id: &str, patch: ClientPatch, by: impl Into<By<'_>>) -> Result<Client, AdminError> {
+    pub async fn change(&self, id: &str, patch: ClientPatch, by: impl Into<By>) -> Result<Client, AdminError> {
         let before = self.show(id).await?;
         let now = self.clock.now();
         let members = patch.members();
         let client = patch.apply(before, &self.rules, now).map_err(AdminError::Invalid)?;
-        self.put(&client).await?;
-        audit::changed("client changed", id, Some(&members), by.into());
-        Ok(client)
+        self.put(client, "client changed", Some(members), by.into()).await
     }
 
     /// Gives a client another secret. The newest of the old ones is good for `keep` longer, for ever if `None`; older ones
@@ -165,7 +162,7 @@ impl Admin {
     /// # Errors
     /// When `keep` is more than a year, there is no such client, it has no secrets, somebody else changes it at the same
     /// time, or the store fails.
-    pub async fn rotate(&self, id: &str, keep: Option<Duration>, by: impl Into<By<'_>>) -> Result<Made, AdminError> {
+    pub async fn rotate(&self, id: &str, keep: Option<Duration>, by: impl Into<By>) -> Result<Made, AdminError> {
         if keep.is_some_and(|keep| keep > LONGEST_KEEP) {
             let detail = "must not be more than a year (31536000); left out, the old secret stays".into();
             return Err(AdminError::Invalid(vec![FieldError { field: "keep_seconds", detail }]));
@@ -185,8 +182,7 @@ impl Admin {
         client.secrets.retain(|secret| secret.is_live(now));
         let secret = self.add_secret(&mut client, now)?;
         client.changed(now);
-        self.put(&client).await?;
-        audit::changed("client secret rotated", id, None, by.into());
+        let client = self.put(client, "client secret rotated", None, by.into()).await?;
         Ok(Made { client, secret: Some(secret) })
     }
 
@@ -194,11 +190,15 @@ impl Admin {
     ///
     /// # Errors
     /// When there is no such client, or the store fails.
-    pub async fn revoke(&self, id: &str, by: impl Into<By<'_>>) -> Result<(), AdminError> {
-        if !self.store.remove_client(id).await? {
-            return Err(AdminError::NotFound(id.to_owned()));
-        }
-        audit::changed("client revoked", id, None, by.into());
+    pub async fn revoke(&self, id: &str, by: impl Into<By>) -> Result<(), AdminError> {
+        let (store, by, owned) = (Arc::clone(&self.store), by.into(), id.to_owned());
+        let removed = async move {
+            match store.remove_client(&owned).await? {
+                true => Ok(owned),
+                false => Err(AdminError::NotFound(owned)),
+            }
+        };
+        audit::on_record(removed, move |id| audit::changed("client revoked", id, None, &by)).await?;
         Ok(())
     }
 
@@ -252,7 +252,7 @@ impl Admin {
         let retired = ring.retired(now);
         if !retired.is_empty() {
             self.store.remove_keys(&retired).await?;
-            retired.iter().for_each(|kid| audit::changed("signing key retired", kid, None, "schedule".into()));
+            retired.iter().for_each(|kid| audit::changed("signing key retired", kid, None, &"schedule".into()));
         }
         let due = ring.is_due(now, self.rules.keys);
         let added = due && self.add_key(&ring, now, "schedule").await?.is_some();
@@ -310,11 +310,13 @@ impl Admin {
         let written = if ring.newest().is_some() { now.plus(self.store.longest_write()) } else { now };
         let signs_from = ring.next_signs_from(written, self.rules.keys);
         let (_, stored) = SigningKey::generate(&self.vault, now, signs_from, self.rules.keys.longest_token)?;
-        let added = self.store.add_key(&stored, ring.newest().map(|key| &*key.kid)).await?;
-        if added {
-            audit::changed("signing key made", &stored.kid, None, by.into());
-        }
-        Ok(added.then_some((stored.kid, signs_from)))
+        let (store, newest) = (Arc::clone(&self.store), ring.newest().map(|key| key.kid.clone()));
+        let (kid, by) = (stored.kid.clone(), By::from(by));
+        let added = async move { Ok::<_, AdminError>(store.add_key(&stored, newest.as_deref()).await?.then_some(kid)) };
+        let line = move |kid: &Option<String>| {
+            kid.iter().for_each(|kid| audit::changed("signing key made", kid, None, &by));
+        };
+        Ok(audit::on_record(added, line).await?.map(|kid| (kid, signs_from)))
     }
 
     fn add_secret(&self, client: &mut Client, now: Timestamp) -> Result<String, AdminError> {
@@ -324,12 +326,24 @@ impl Admin {
         Ok(secret)
     }
 
-    async fn put(&self, client: &Client) -> Result<(), AdminError> {
-        self.store.put_client(client).await.map_err(|e| match e {
-            PutClientError::Exists => AdminError::Exists(client.id.to_string()),
-            PutClientError::Changed => AdminError::Conflict(client.id.to_string()),
-            PutClientError::Store(e) => AdminError::Store(e),
-        })
+    /// Writes a client and the line of it.
+    async fn put(
+        &self,
+        client: Client,
+        what: &'static str,
+        members: Option<String>,
+        by: By,
+    ) -> Result<Client, AdminError> {
+        let store = Arc::clone(&self.store);
+        let put = async move {
+            match store.put_client(&client).await {
+                Ok(()) => Ok(client),
+                Err(PutClientError::Exists) => Err(AdminError::Exists(client.id.to_string())),
+                Err(PutClientError::Changed) => Err(AdminError::Conflict(client.id.to_string())),
+                Err(PutClientError::Store(error)) => Err(AdminError::Store(error)),
+            }
+        };
+        audit::on_record(put, move |client| audit::changed(what, &client.id, members.as_deref(), &by)).await
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use haat_catalog::ports::StoreError;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::auth::was_free;
 use crate::lane::{Lane, Verdict};
@@ -57,7 +58,12 @@ impl FirstUses {
             // On a task of its own: whoever asked first may go away, and the others must not wait for ever.
             tokio::spawn(self.clone().note_all(lane.clone(), limit));
         }
-        noted.await.unwrap_or_else(|_| Err(StoreError::Internal("the task that notes uses ended early".into())))
+        // One period for the group that is under way, one for the next. Whoever leaves the line is not noted any more.
+        match timeout(lane.longest_write(limit) * 2, noted).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(StoreError::Internal("the task that notes uses ended early".into())),
+            Err(_) => Err(StoreError::Timeout("too many uses waited to be noted".into())),
+        }
     }
 
     /// Notes group after group until nothing waits.
@@ -65,6 +71,7 @@ impl FirstUses {
     where
         DB: sqlx::Database<Connection: Sql>,
     {
+        let mut under_way = UnderWay { of: &self, ended: false };
         while let Some(group) = self.next_group() {
             let mut uses: Vec<_> = group.iter().map(|asked| (asked.hash, asked.expires_at)).collect();
             // In one order everywhere, so that servers that note the same ones never wait for each other in a circle. Each
@@ -78,9 +85,15 @@ impl FirstUses {
                     // Who hung up has nobody to tell.
                     let _ = asked.answer.send(Ok(is_first.is_some()));
                 }),
-                Err(error) => group.into_iter().for_each(|asked| drop(asked.answer.send(Err(error.clone())))),
+                Err(error) => {
+                    // A database that is silent or gone is so for those in the line too: one after another would wait for
+                    // it, each group as long as the one before it.
+                    let others = if is_out_of_reach(&error) { self.all_that_wait() } else { Vec::new() };
+                    group.into_iter().chain(others).for_each(|asked| drop(asked.answer.send(Err(error.clone()))));
+                }
             }
         }
+        under_way.ended = true;
     }
 
     /// What waits now, up to a transaction full; nothing ends the work.
@@ -93,9 +106,37 @@ impl FirstUses {
         (size > 0).then(|| waiting.uses.drain(..size).collect())
     }
 
+    /// The whole line. The work goes on: more may have come by its end.
+    fn all_that_wait(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.waiting().uses)
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The work on what waits. When it ends before its time (a panic), those that wait are told so, and the next to come begins
+/// anew.
+struct UnderWay<'a> {
+    of: &'a FirstUses,
+    /// Nothing waited at its end, and somebody else may have begun since.
+    ended: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let mut waiting = self.of.waiting();
+            waiting.under_way = false;
+            waiting.uses.clear();
+        }
+    }
+}
+
+/// Whether the database did not take part at all, rather than refuse.
+fn is_out_of_reach(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(_) | StoreError::Timeout(_))
 }
 
 /// Gives the hashes that were not there before. A transaction even for one: when a connection breaks under a statement

@@ -41,13 +41,17 @@ where
     let claim = claim_of(&key, &request)?;
     // Three transactions, but no more time than one has that waits for its turn first.
     let deadline = Instant::now() + writers.turn_limit() + limit;
-    let left = || limit.min(deadline.saturating_duration_since(Instant::now()));
+    // Asked before each: who has no time left must not wait for a turn that it could do nothing with.
+    let left = || match limit.min(deadline.saturating_duration_since(Instant::now())) {
+        Duration::ZERO => Err(StoreError::Timeout("no time was left for the rest of a write with a key".into())),
+        left => Ok(left),
+    };
     // A look without a lock first: a replay or a twin in flight then never waits for a writer.
-    let seen = find(&readers, left(), claim.clone()).await?;
+    let seen = find(&readers, left()?, claim.clone()).await?;
     if let Standing::Settled(judged) = judge(seen.as_ref(), &claim).map_err(StoreError::from)? {
         return judged;
     }
-    match take(&writers, left(), claim.clone()).await {
+    match take(&writers, left()?, claim.clone()).await {
         Ok(None) => {}
         Ok(Some(judged)) => return judged,
         Err(error) => {
@@ -59,7 +63,10 @@ where
         }
     }
     writers.claimed().await;
-    let result = carry_out(&writers, left(), request, Some(claim.clone())).await;
+    let result = match left() {
+        Ok(left) => carry_out(&writers, left, request, Some(claim.clone())).await,
+        Err(error) => Err(error.into()),
+    };
     match &result {
         Ok(_) => {}
         // The database is in trouble: let the caller know now, and try to give the claim up meanwhile. It cannot

@@ -65,6 +65,32 @@ async fn a_server_that_hangs_is_told_in_time_and_used_again_afterwards() {
     assert!(stage.store.check().await.is_ok());
 }
 
+/// They wait in one line of groups; the groups must not wait for the database one after another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_who_note_a_use_while_the_server_hangs_are_told_as_soon_as_the_first() {
+    let (server, stage) = own_stage().await;
+    server.pause();
+    let mut calls = JoinSet::new();
+    for n in 0..2_000_u64 {
+        let auth = stage.subject.auth.clone();
+        calls.spawn(async move {
+            let asked = Instant::now();
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&n.to_be_bytes());
+            (auth.first_use(hash, after_noon(9)).await, asked.elapsed())
+        });
+    }
+    for (result, took) in calls.join_all().await {
+        let error = result.expect_err("the server hangs");
+        assert!(matches!(error, StoreError::Timeout(_) | StoreError::Unavailable(_)), "{error}");
+        // A connection, a transaction, and some patience with the machine; there are eight groups.
+        assert!(took < Duration::from_secs(6), "took {took:?}");
+    }
+    server.resume();
+    until_it_answers(&stage).await;
+    assert!(stage.subject.auth.first_use([255; 32], after_noon(9)).await.unwrap(), "the line moves again");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_is_used_again_and_has_what_it_acknowledged() {
     let (server, stage) = own_stage().await;

@@ -82,6 +82,18 @@ async fn a_token_that_a_connection_showed_before_is_refused_on_it_once_it_is_rev
         list(token).await.expect(200);
     }
     assert!(list(&first).await.is_hit(), "it was answered at hand");
+    let known_by_connection = async || {
+        let metrics = server.send(server.bare(Method::GET, "/metrics").bearer_auth(server.token())).await.expect(200);
+        let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+        let line = metrics.lines().find(|line| line.starts_with("haat_token_checks_total{by=\"connection\"}"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let before = known_by_connection().await;
+    for _ in 0..5 {
+        list(&first).await.expect(200);
+    }
+    // The first of them came after another token on that connection.
+    assert_eq!(known_by_connection().await - before, 4, "the connection remembers it");
     server.form("/oauth/revoke", (&id, &secret), format!("token={first}")).await.expect(200);
     for _ in 0..3 {
         list(&first).await.problem(401, "invalid_token");

@@ -157,7 +157,7 @@ pub(crate) async fn revoke(
 }
 
 /// Who does it, for the audit log.
-fn by(access: &Granted<ClientsManage>, address: IpAddr) -> By<'_> {
+fn by(access: &Granted<ClientsManage>, address: IpAddr) -> By {
     By::client(&access.caller.client, address)
 }
 

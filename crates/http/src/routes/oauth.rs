@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
+use haat_oauth::audit::{self, Act};
 use haat_oauth::server::Asked;
 use utoipa::ToSchema;
 
@@ -119,7 +120,10 @@ impl Form {
     async fn of(app: &SharedApp, request: Request) -> Result<Self, Problem> {
         let headers = request.headers().clone();
         let address = rate::address(app, &headers, request.extensions().get::<Peer>().copied());
-        let body = body::read(request, MAX_FORM, app.options.request_timeout / 4 * 3).await?;
+        let body = body::read(request, MAX_FORM, app.options.request_timeout / 4 * 3).await;
+        let body = body.inspect_err(|problem| {
+            audit::note(Act::Refused { client: audit::UNKNOWN, why: problem.code().title() }, address);
+        })?;
         Ok(Self { headers, body, address })
     }
 

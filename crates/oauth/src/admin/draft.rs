@@ -100,21 +100,26 @@ pub struct ClientPatch {
 }
 
 impl ClientPatch {
-    /// The names of the members that it changes.
+    /// The members that it changes, for the audit log: their names, and what the client may do from now on.
     pub(super) fn members(&self) -> String {
+        let name = |name: &str, is: bool| is.then(|| name.to_owned());
         let members = [
-            ("name", self.name.is_some()),
-            ("scopes", self.scopes.is_some()),
-            ("grants", self.grants.is_some()),
-            ("keys", self.keys.is_some()),
-            ("token_lifetime", self.token_lifetime.is_some()),
-            ("audiences", self.audiences.is_some()),
-            ("dpop_bound", self.dpop_bound.is_some()),
-            ("policy", self.policy.is_some()),
-            ("enabled", self.enabled.is_some()),
+            name("name", self.name.is_some()),
+            self.scopes.map(|scopes| format!("scopes={}", scopes.to_string().replace(' ', ","))),
+            name("grants", self.grants.is_some()),
+            name("keys", self.keys.is_some()),
+            name("token_lifetime", self.token_lifetime.is_some()),
+            name("audiences", self.audiences.is_some()),
+            name("dpop_bound", self.dpop_bound.is_some()),
+            name("policy", self.policy.is_some()),
+            self.enabled.map(|enabled| format!("enabled={enabled}")),
         ];
-        let changed: Vec<&str> = members.into_iter().filter_map(|(name, is)| is.then_some(name)).collect();
-        changed.join(" ")
+        members.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether it only takes the client its rights.
+    fn only_disables(&self) -> bool {
+        *self == Self { enabled: Some(false), ..Self::default() }
     }
 }
 
@@ -159,6 +164,12 @@ impl ClientDraft {
 impl ClientPatch {
     /// The client with the change.
     pub(super) fn apply(self, mut client: Client, rules: &Rules, now: Timestamp) -> Result<Client, Vec<FieldError>> {
+        if self.only_disables() {
+            // Whatever a newer rule finds wrong with it must not keep anybody from stopping it.
+            client.enabled = false;
+            client.changed(now);
+            return Ok(client);
+        }
         let mut faults = Faults::default();
         if let Some(keys) = self.keys {
             client.keys = faults.keys(keys).or(client.keys);
@@ -259,6 +270,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_client_that_a_newer_rule_does_not_like_can_still_be_disabled() {
+        let keys = KeyTimes { max_age: Duration::ZERO, longest_token: Duration::from_secs(60), rotate_every: None };
+        let (now, today) = (Timestamp::from_millis(0), |policies| Rules { keys, policies });
+        let draft = ClientDraft {
+            name: "n".into(),
+            scopes: Scopes::all(),
+            policy: Some("gone".into()),
+            ..ClientDraft::default()
+        };
+        let client = draft.check(&today(vec!["gone".into()]), now).unwrap();
+        let patch = |enabled| ClientPatch { enabled: Some(enabled), ..ClientPatch::default() };
+        assert!(patch(true).apply(client.clone(), &today(Vec::new()), now).is_err(), "the rule is a rule");
+        let disabled = patch(false).apply(client.clone(), &today(Vec::new()), now).unwrap();
+        assert_eq!(disabled, Client { enabled: false, version: 2, ..client });
+    }
+
+    #[test]
+    fn the_log_is_told_what_a_client_may_do_from_now_on() {
+        let scopes = Some(Scopes::all());
+        let patch = ClientPatch { name: Some("n".into()), scopes, enabled: Some(false), ..ClientPatch::default() };
+        let members = patch.members();
+        assert!(members.starts_with("name scopes=products:read,") && members.ends_with(" enabled=false"), "{members}");
+    }
 
     #[test]
     fn no_private_key_and_no_password_is_in_what_debugging_shows() {

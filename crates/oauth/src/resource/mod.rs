@@ -1,5 +1,6 @@
 //! The resource side: what a request's access token says that it may do (RFC 6750, RFC 9068 §4, RFC 9449 §7).
 
+mod checks;
 pub(crate) mod foreign;
 pub(crate) mod own;
 
@@ -11,6 +12,7 @@ use haat_catalog::{Clock, Timestamp};
 use moka::sync::Cache as Memory;
 use uuid::Uuid;
 
+use checks::{By, Checks};
 pub use foreign::ForeignIssuer;
 
 use crate::directory::Directory;
@@ -95,6 +97,7 @@ pub struct Verifier {
     foreign: Vec<ForeignIssuer>,
     remote: RemoteKeys,
     remembered: Tokens,
+    checks: Checks,
 }
 
 impl Verifier {
@@ -108,7 +111,8 @@ impl Verifier {
         fetch: Arc<dyn FetchKeys>,
     ) -> Self {
         let remote = RemoteKeys::new(fetch);
-        Self { issuer, audience, directory, clock, foreign, remote, remembered: tokens() }
+        let (remembered, checks) = (tokens(), Checks::default());
+        Self { issuer, audience, directory, clock, foreign, remote, remembered, checks }
     }
 
     /// What a token says that was found good before, if it still is. Asks nobody, and looks at no signature.
@@ -121,8 +125,9 @@ impl Verifier {
         let found = self.remembered.get(token)?;
         let now = self.clock.now();
         let still = self.still(&found, now);
-        if still.is_none() {
-            self.remembered.invalidate(token);
+        match still {
+            Some(_) => self.checks.count(By::Memory),
+            None => self.remembered.invalidate(token),
         }
         still.map(|verified| (Seen(found), verified))
     }
@@ -131,7 +136,11 @@ impl Verifier {
     /// remembered.
     pub fn still_good(&self, Seen(found): &Seen) -> Option<Arc<Verified>> {
         let now = self.clock.now();
-        if now.since(found.at) < LONGEST { self.still(found, now) } else { None }
+        let still = if now.since(found.at) < LONGEST { self.still(found, now) } else { None };
+        if still.is_some() {
+            self.checks.count(By::Connection);
+        }
+        still
     }
 
     /// What a token says, if it is good.
@@ -163,6 +172,7 @@ impl Verifier {
             }
         };
         let verified = self.still(&found, now).ok_or(BadToken)?;
+        self.checks.count(By::Signature);
         self.remembered.insert(token.into(), found);
         Ok(verified)
     }

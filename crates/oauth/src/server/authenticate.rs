@@ -10,12 +10,9 @@ use super::credentials::Credentials;
 use super::error::Refusal;
 use super::form::Form;
 use super::{Asked, AuthorizationServer, Known};
-use crate::audit::{self, Act};
+use crate::audit::{self, Act, UNKNOWN};
 use crate::client::{AuthMethod, Client};
 use crate::vault::SecretHash;
-
-/// Who is no client, in the audit log.
-const UNKNOWN: &str = "unknown";
 
 /// Puts a refusal into the audit log. None has a secret in its words.
 pub(super) fn refused(client: &str, refusal: &Refusal, asked: &Asked<'_>) {

@@ -1,5 +1,7 @@
 //! `/oauth/revoke`: a client gives a token up (RFC 7009).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
@@ -27,6 +29,7 @@ impl AuthorizationServer {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
+
     /// What is not a good token of this server needs no revoking (RFC 7009 §2.2); whatever kind the hint says it is
     /// (§2.1), there is only one.
     async fn revoke_of(&self, caller: &Client, asked: &Asked<'_>, form: &Form<'_>) -> Result<(), Refusal> {
@@ -37,8 +40,10 @@ impl AuthorizationServer {
             return Err(Refusal::bad("unauthorized_client", "the token was issued to another client"));
         }
         let expires_at = claims.expires_at().plus(CLOCK_SKEW);
-        self.store.revoke(Revocation { jti: claims.jti, expires_at }).await?;
-        audit::note(Act::Revoked { client: &caller.id, jti: claims.jti }, asked.address);
+        let (store, client, address) = (Arc::clone(&self.store), Arc::clone(&caller.id), asked.address);
+        let jti = claims.jti;
+        let revoked = async move { Ok::<_, Refusal>(store.revoke(Revocation { jti, expires_at }).await?) };
+        audit::on_record(revoked, move |()| audit::note(Act::Revoked { client: &client, jti }, address)).await?;
         // Here at once; other replicas follow.
         if let Err(error) = self.directory.refresh().await {
             tracing::warn!(%error, "a revoked token is not known to be revoked here yet");

@@ -20,7 +20,7 @@ use crate::table::Part;
 
 /// All that was logged.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -44,7 +44,8 @@ impl Log {
         log
     }
 
-    fn text(&self) -> String {
+    /// The lines so far.
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 }

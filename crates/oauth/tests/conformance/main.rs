@@ -7,6 +7,7 @@ mod between;
 mod clients;
 mod fetch;
 mod first_start;
+mod hang_up;
 mod jwt;
 mod keys;
 mod log;

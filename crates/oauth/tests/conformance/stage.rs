@@ -15,8 +15,10 @@ use haat_oauth::keys::KeyTimes;
 use haat_oauth::resource::{ForeignIssuer, Verifier};
 use haat_oauth::server::{Asked, AuthorizationServer, Parts, ServerOptions};
 use haat_oauth::vault::{MasterKey, Vault};
+use haat_store::testing::{Hook, Hooks, open_with_hooks};
 use haat_store::{SqliteOptions, Store, StoreOptions};
 use haat_testkit::clock::TestClock;
+use haat_testkit::conformance::Gate;
 use tempfile::TempDir;
 
 use crate::clients;
@@ -53,6 +55,8 @@ pub struct Stage {
     pub master: MasterKey,
     pub admin: Admin,
     pub sources: Arc<Sources>,
+    /// Holds writes back before their commit while it is closed.
+    pub gate: Gate,
     /// The first of its replicas.
     pub replica: Replica,
     /// The secrets of clients, and the keys of those that sign, by their ids.
@@ -79,7 +83,14 @@ impl Stage {
     pub async fn with_failures(per_client: u32, per_address: u32) -> Self {
         let folder = TempDir::new().unwrap();
         let options = SqliteOptions { path: folder.path().join("haat.db"), ..SqliteOptions::default() };
-        let store = haat_store::open(&StoreOptions::Sqlite(options)).await.unwrap();
+        let gate = Gate::default();
+        let passed = gate.clone();
+        let before_commit: Hook = Arc::new(move || {
+            let gate = passed.clone();
+            Box::pin(async move { gate.pass().await })
+        });
+        let hooks = Hooks { before_commit: Some(before_commit), claimed: None };
+        let store = open_with_hooks(&StoreOptions::Sqlite(options), hooks).await.unwrap();
         store.migrate().await.unwrap();
         let master = MasterKey::generate().unwrap();
         let vault = Arc::new(Vault::new(&master).unwrap());
@@ -93,7 +104,7 @@ impl Stage {
         let options = options_with(per_client, per_address);
         let replica = Replica::open(&store, &vault, &clock, &sources, options, Vec::new(), None).await;
         let (secrets, signers) = (registered.secrets, registered.signers);
-        Self { clock, store, vault, master, admin, sources, replica, secrets, signers, _folder: folder }
+        Self { clock, store, vault, master, admin, sources, gate, replica, secrets, signers, _folder: folder }
     }
 
     /// Another replica over the same store, which trusts these issuers too.
