@@ -6,6 +6,7 @@ use std::time::Duration;
 use haat_catalog::Seq;
 use tokio::sync::watch;
 
+use super::backstage;
 use super::history::History;
 use crate::engine::view::View;
 
@@ -74,10 +75,11 @@ impl Shown {
     fn show(&self, view: Arc<View>, seq: Seq, whole: bool, next: impl FnOnce(Lineage) -> Lineage) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let (generation, lineage) = (state.generation + 1, next(state.lineage));
-        *state = Arc::new(State { view, seq, whole, generation, lineage });
+        let before = std::mem::replace(&mut *state, Arc::new(State { view, seq, whole, generation, lineage }));
         self.history().moved_to(seq);
         drop(state);
         self.reached.send_replace(seq);
+        let_go(before);
     }
 
     pub fn lineage(&self) -> u128 {
@@ -97,6 +99,15 @@ impl Shown {
 
     fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets go of a state that is shown no more. Whoever has it last closes the files of the segments that are not in the next
+/// one; they were deleted meanwhile, so that their blocks are freed now, and the disk is waited for. A thread that answers
+/// must not do that, and nobody who reads what is shown may wait for it.
+fn let_go(before: Arc<State>) {
+    if Arc::strong_count(&before) == 1 && Arc::strong_count(&before.view) == 1 {
+        drop(backstage::spawn(move || drop(before)));
     }
 }
 
