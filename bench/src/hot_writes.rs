@@ -59,6 +59,7 @@ pub async fn run(bench: &Bench, plan: Plan) -> anyhow::Result<()> {
     let data_dir = bench.work.join("hot-writes");
     small::sqlite(bench, &data_dir).await?;
     let writer = Account::writer(bench, &data_dir).await?;
+    let beside = Beside::start(bench).await?;
     let mut section =
         Section::begin("71-hot-writes", "Hot pages under writes", &format!("hot-writes --seconds {}", plan.seconds));
     let launch = Launch { data_dir: &data_dir, database: None, settings: vec![policies(GENEROUS)], log: "server.log" };
@@ -69,6 +70,13 @@ pub async fn run(bench: &Bench, plan: Plan) -> anyhow::Result<()> {
     let lasting = Duration::from_secs(plan.seconds);
     read(server.port, plan.rate, Duration::from_secs(2), &targets).await?;
     let quiet = read(server.port, plan.rate, lasting, &targets).await?;
+    let (shared, written) = tokio::join!(
+        read(server.port, plan.rate, lasting, &targets),
+        write(beside.server.port, &beside.token, plan.writes, lasting)
+    );
+    let shared = shared?;
+    written?;
+    beside.server.stop().await?;
     let (busy, writes) =
         tokio::join!(read(server.port, plan.rate, lasting, &targets), write(server.port, &token, plan.writes, lasting));
     let (busy, (writes, answered)) = (busy?, writes?);
@@ -76,13 +84,14 @@ pub async fn run(bench: &Bench, plan: Plan) -> anyhow::Result<()> {
 
     section.table(&format!(
         "| {} listings a second of {PAGES} pages | requests | p50 ms | p99 ms | max ms | computed for a reader | different pages |\n\
-         |---|---|---|---|---|---|---|\n{}{}",
+         |---|---|---|---|---|---|---|\n{}{}{}",
         plan.rate,
         row("quiet", &quiet)?,
+        row(&format!("quiet, beside another server under {} writes a second", plan.writes), &shared)?,
         row(&format!("under {} writes a second", plan.writes), &busy)?
     ));
     let ages = ages(&busy, &writes)?;
-    judge(&mut section, &quiet, &busy, &ages)?;
+    judge(&mut section, [&quiet, &shared, &busy], &ages)?;
     let reached = writes.len() as f64 / lasting.as_secs_f64();
     section.note(format!(
         "{} writes, {reached:.0} a second, answered in {} ms at p50 and {} ms at p99",
@@ -98,10 +107,15 @@ pub async fn run(bench: &Bench, plan: Plan) -> anyhow::Result<()> {
     section.write(bench)
 }
 
-fn judge(section: &mut Section, quiet: &Run, busy: &Run, ages: &Ages) -> anyhow::Result<()> {
+fn judge(section: &mut Section, [quiet, shared, busy]: [&Run; 3], ages: &Ages) -> anyhow::Result<()> {
     let p99 = |run: &Run| Ok::<_, anyhow::Error>(run.latency(|_| true)?.value_at_quantile(0.99) as f64);
     let ratio = p99(busy)? / p99(quiet)?;
     section.note(format!("p99 under writes {ratio:.2} times quiet ({})", verdict(ratio <= 2.0, "aim twice")));
+    section.note(format!(
+        "the same work done by another server, on the same processors but behind none of this one's locks, makes p99 {:.2} times \
+         quiet: that much is the machine's",
+        p99(shared)? / p99(quiet)?
+    ));
     section.note(format!(
         "the oldest answer did not know a write that had been acknowledged {} ms before it was asked for; p50 {} ms and \
          p99 {} ms over all answers ({} older than the bound: {})",
@@ -141,6 +155,26 @@ async fn read(port: u16, rate: u32, lasting: Duration, targets: &Arc<Vec<String>
 
 fn target(page: u64) -> String {
     format!("/v1/products?brand=Hot%20{page}&count=none&limit={ON_A_PAGE}")
+}
+
+/// Another server, whose products are written while this one's are not.
+struct Beside {
+    server: Server,
+    token: Arc<str>,
+}
+
+impl Beside {
+    async fn start(bench: &Bench) -> anyhow::Result<Self> {
+        let data_dir = bench.work.join("hot-writes-beside");
+        small::sqlite(bench, &data_dir).await?;
+        let writer = Account::writer(bench, &data_dir).await?;
+        let settings = vec![policies(GENEROUS)];
+        let launch = Launch { data_dir: &data_dir, database: None, settings, log: "beside.log" };
+        let server = Server::launch(bench, &launch).await?;
+        let token: Arc<str> = Arc::from(writer.token(server.port).await?);
+        set_up(server.port, &token).await?;
+        Ok(Self { server, token })
+    }
 }
 
 /// The products with their first prices, on their pages.
