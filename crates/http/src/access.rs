@@ -46,6 +46,11 @@ enum Scheme {
 pub(crate) struct LastShown(Option<(HeaderValue, Seen)>);
 
 impl LastShown {
+    /// The header field, if it was of these bytes.
+    pub fn same_as(&self, bytes: &[u8]) -> Option<&HeaderValue> {
+        self.0.as_ref().map(|(shown, _)| shown).filter(|shown| shown.as_bytes() == bytes)
+    }
+
     /// What is said by a header field that is the only one of its name, if it is the same as the last time.
     fn again(&self, app: &App, headers: &HeaderMap) -> Option<Arc<Verified>> {
         let (shown, seen) = self.0.as_ref()?;

@@ -183,7 +183,7 @@ impl Express {
         };
         let head = Head { request: &parsed, length };
         let Some(message) = head.message_length() else { return Next::Unclear };
-        let plain = if head.is_plain() { head.in_full(&bytes) } else { None };
+        let plain = if head.is_plain() { head.in_full(&bytes, &self.last) } else { None };
         let Some(response) = plain.and_then(|request| self.api.at_hand(&request, self.peer, &mut self.last)) else {
             return Next::Pass(message);
         };
@@ -242,15 +242,21 @@ impl Head<'_> {
             && !self.has(&header::EXPECT)
     }
 
-    /// As everyone else reads it. `bytes` is what the head was read from.
-    fn in_full(&self, bytes: &Bytes) -> Option<Request<()>> {
+    /// As everyone else reads it. `bytes` is what the head was read from; what is the same as the `last` time needs no
+    /// checking again.
+    fn in_full(&self, bytes: &Bytes, last: &LastShown) -> Option<Request<()>> {
         let mut request = Request::new(());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = Uri::from_maybe_shared(bytes.slice_ref(self.request.path?.as_bytes())).ok()?;
         let mut headers = HeaderMap::with_capacity(self.request.headers.len());
         for field in self.request.headers.iter() {
             let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-            headers.append(name, HeaderValue::from_maybe_shared(bytes.slice_ref(field.value)).ok()?);
+            let known = if name == header::AUTHORIZATION { last.same_as(field.value) } else { None };
+            let value = match known {
+                Some(value) => value.clone(),
+                None => HeaderValue::from_maybe_shared(bytes.slice_ref(field.value)).ok()?,
+            };
+            headers.append(name, value);
         }
         *request.headers_mut() = headers;
         Some(request)
