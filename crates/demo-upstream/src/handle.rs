@@ -107,6 +107,11 @@ impl DemoUpstream {
         self.upstream.set(settings);
     }
 
+    /// The access tokens that were issued, the oldest first.
+    pub fn tokens(&self) -> Vec<String> {
+        self.upstream.tokens.all()
+    }
+
     /// Makes all tokens invalid that were issued.
     pub fn revoke_tokens(&self) {
         self.upstream.tokens.revoke_all();

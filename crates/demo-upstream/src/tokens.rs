@@ -63,6 +63,11 @@ impl Tokens {
         (issued.at.elapsed() < issued.lives.saturating_sub(early)).then(|| issued.grant.clone())
     }
 
+    /// All that were issued, the oldest first.
+    pub fn all(&self) -> Vec<String> {
+        self.lock().order.iter().cloned().collect()
+    }
+
     /// Makes all of them invalid.
     pub fn revoke_all(&self) {
         *self.lock() = Inner::default();

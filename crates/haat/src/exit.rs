@@ -21,6 +21,8 @@ pub enum Exit {
     BadData = 65,
     /// Something Haat needs (the database) cannot be reached; worth trying again later.
     Unavailable = 69,
+    /// What was asked for is under way already; worth trying again later.
+    Busy = 75,
     /// The configuration is wrong.
     Configuration = 78,
     /// A signal ended it.
@@ -35,6 +37,7 @@ Exit codes:
   2    the command line does not make sense
   65   records of the input were refused, or it cannot be read
   69   the database cannot be reached; worth trying again later
+  75   what was asked for is under way already; worth trying again later
   78   the configuration is wrong (nothing was started)
   130  ended by a signal";
 
@@ -59,6 +62,9 @@ pub enum Failure {
     /// Something Haat needs cannot be reached.
     #[error("{0}")]
     Unavailable(String),
+    /// Somebody else is at it.
+    #[error("{0}")]
+    Busy(String),
     /// Anything else.
     #[error("{0:#}")]
     Failed(#[from] anyhow::Error),
@@ -75,6 +81,7 @@ impl Failure {
             Self::Usage(_) => Exit::Usage,
             Self::BadData(_) => Exit::BadData,
             Self::Unavailable(_) => Exit::Unavailable,
+            Self::Busy(_) => Exit::Busy,
             Self::Failed(_) => Exit::Failed,
             Self::Interrupted => Exit::Interrupted,
         }

@@ -250,6 +250,8 @@ impl Assembler<'_> {
     /// # Errors
     /// When the index can neither be opened nor begun anew.
     pub async fn assemble(self) -> Result<Assembly, Failure> {
+        // Before anything is made that is measured: a breaker says how it stands when it is made, and then only when that changes.
+        let metrics = telemetry::install();
         let Self { config, data, store, world, lifecycle, address } = self;
         let instance = data.instance_id(&*world.ids)?;
         let index =
@@ -271,7 +273,7 @@ impl Assembler<'_> {
             index: index.clone(),
             uploads: uploads.clone(),
             sources: sources.clone(),
-            metrics: telemetry::install(),
+            metrics,
             health,
             cache,
             limiter: Arc::new(limiter),

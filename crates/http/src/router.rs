@@ -31,7 +31,7 @@ pub(crate) fn bounded() -> OpenApiRouter<SharedApp> {
         .routes(routes!(clients::rotate))
         .routes(routes!(sources::list))
         .routes(routes!(sources::show))
-        .routes(routes!(sources::sync))
+        .routes(routes!(sources::sync, sources::cancel))
         .routes(routes!(sources::breaker))
         .routes(routes!(metrics::get))
         .routes(routes!(health::livez))

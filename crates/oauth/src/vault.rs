@@ -1,21 +1,23 @@
 //! What is derived from the server's one encryption key: the hashes of client secrets and the sealing of signing keys.
 //!
-//! The key is 256 bits, from the configuration or from a file in the data folder. Each use has a key of its own, derived
-//! by HKDF-SHA-256 (RFC 5869), so that what one is good for says nothing of the others.
+//! The key is 256 bits, from the configuration or from a file in the data folder. Each use has a key of its own
+//! ([`haat_sealing`]).
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use aws_lc_rs::{hkdf, hmac, rand};
+use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use haat_sealing::{Derivation, KEY_BYTES, Seal};
+
+pub use haat_sealing::Unsealable;
 
 use crate::hash::array;
 
 /// What every client secret begins with, so that scanners of leaked secrets know it.
 pub const SECRET_PREFIX: &str = "haat_";
-/// Bytes of randomness in a secret and in the encryption key.
-const KEY_BYTES: usize = 32;
+/// Bytes of randomness in a secret.
+const SECRET_BYTES: usize = 32;
 
 /// The encryption key.
 #[derive(Clone)]
@@ -67,13 +69,8 @@ impl MasterKey {
 /// The keys derived from the encryption key.
 pub struct Vault {
     secrets: hmac::Key,
-    keys: RandomizedNonceKey,
+    keys: Seal,
 }
-
-/// What is sealed cannot be opened, or nothing can be sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it was sealed with another encryption key, or it is damaged")]
-pub struct Unsealable;
 
 /// The keyed hash of a client secret. A machine's secret is 256 random bits: a fast hash is as safe as a slow one, and
 /// bcrypt would only look at 72 bytes of it.
@@ -85,18 +82,8 @@ impl Vault {
     /// # Errors
     /// Never for a key of the right length, which it has by its type.
     pub fn new(master: &MasterKey) -> Result<Self, Unsealable> {
-        let derived = |purpose: &'static str| -> Result<[u8; KEY_BYTES], Unsealable> {
-            let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, b"haat/oauth/1").extract(&master.0);
-            let mut key = [0; KEY_BYTES];
-            let info = [purpose.as_bytes()];
-            let expanded = extracted.expand(&info, hkdf::HKDF_SHA256).map_err(|_| Unsealable)?;
-            expanded.fill(&mut key).map_err(|_| Unsealable)?;
-            Ok(key)
-        };
-        Ok(Self {
-            secrets: hmac::Key::new(hmac::HMAC_SHA256, &derived("client secrets")?),
-            keys: RandomizedNonceKey::new(&AES_256_GCM, &derived("signing keys")?).map_err(|_| Unsealable)?,
-        })
+        let keys = Derivation::new(&master.0, "haat/oauth/1");
+        Ok(Self { secrets: keys.hashing("client secrets")?, keys: keys.sealing("signing keys")? })
     }
 
     /// The hash by which a client secret is kept.
@@ -104,17 +91,12 @@ impl Vault {
         array(hmac::sign(&self.secrets, secret).as_ref())
     }
 
-    /// Encrypts a private key so that it is good for this name only (AES-256-GCM, random nonce in front).
+    /// Encrypts a private key so that it is good for this name only.
     ///
     /// # Errors
     /// When the system has no randomness to give.
     pub fn seal(&self, name: &str, plain: &[u8]) -> Result<Vec<u8>, Unsealable> {
-        let mut sealed = plain.to_vec();
-        let aad = Aad::from(name.as_bytes());
-        let nonce = self.keys.seal_in_place_append_tag(aad, &mut sealed).map_err(|_| Unsealable)?;
-        let mut out = nonce.as_ref().to_vec();
-        out.append(&mut sealed);
-        Ok(out)
+        self.keys.seal(name, plain)
     }
 
     /// Opens what was sealed under that name.
@@ -122,11 +104,7 @@ impl Vault {
     /// # Errors
     /// When it was sealed with another key or under another name, or was changed.
     pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
-        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(Unsealable)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealable)?;
-        let mut rest = rest.to_vec();
-        let aad = Aad::from(name.as_bytes());
-        Ok(self.keys.open_in_place(nonce, aad, &mut rest).map_err(|_| Unsealable)?.to_vec())
+        self.keys.open(name, sealed)
     }
 }
 
@@ -135,7 +113,7 @@ impl Vault {
 /// # Errors
 /// When the system has no randomness to give.
 pub fn generate_secret() -> Result<String, Unsealable> {
-    Ok(format!("{SECRET_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<KEY_BYTES>()?)))
+    Ok(format!("{SECRET_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<SECRET_BYTES>()?)))
 }
 
 /// Bytes that nobody can guess.
@@ -148,21 +126,6 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Unsealable> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_sealed_opens_with_the_same_key_and_name_only() {
-        let (vault, other) = (vault(1), vault(2));
-        let sealed = vault.seal("a", b"private").unwrap();
-        assert_eq!(vault.open("a", &sealed).unwrap(), b"private");
-        assert!(vault.open("b", &sealed).is_err());
-        assert!(other.open("a", &sealed).is_err());
-        assert!(vault.open("a", &sealed[..5]).is_err());
-        for at in 0..sealed.len() {
-            let mut changed = sealed.clone();
-            changed[at] ^= 1;
-            assert!(vault.open("a", &changed).is_err(), "byte {at}");
-        }
-    }
 
     #[test]
     fn hashes_of_secrets_depend_on_the_key() {

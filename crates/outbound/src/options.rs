@@ -74,6 +74,11 @@ impl ClientOptions {
     /// # Errors
     /// The first field that does not.
     pub fn check(&self) -> Result<(), OptionsError> {
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Everything that makes no sense.
+    pub fn faults(&self) -> Vec<OptionsError> {
         let Self { retry, breaker, .. } = self;
         let rules = [
             ("name", !self.name.is_empty() && self.name.len() <= 100, "must have 1 to 100 bytes"),
@@ -105,10 +110,8 @@ impl ClientOptions {
             ("max_waiting", self.max_waiting <= 100_000, "must be at most 100,000"),
             ("max_response_bytes", (1..=1 << 30).contains(&self.max_response_bytes), "must be from 1 to 1 GiB"),
         ];
-        rules
-            .into_iter()
-            .find(|(_, holds, _)| !holds)
-            .map_or(Ok(()), |(field, _, why)| Err(OptionsError { field, why }))
+        let broken = rules.into_iter().filter(|(_, holds, _)| !holds);
+        broken.map(|(field, _, why)| OptionsError { field, why }).collect()
     }
 }
 
@@ -153,5 +156,8 @@ mod tests {
         assert_eq!(field(|o| o.breaker.probes = 0), Err("breaker.probes"));
         assert_eq!(field(|o| o.concurrency = 0), Err("concurrency"));
         assert_eq!(field(|o| o.max_response_bytes = 0), Err("max_response_bytes"));
+        let mut options = good();
+        (options.concurrency, options.breaker.probes) = (0, 0);
+        assert_eq!(options.faults().iter().map(|e| e.field).collect::<Vec<_>>(), ["breaker.probes", "concurrency"]);
     }
 }

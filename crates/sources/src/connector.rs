@@ -48,11 +48,16 @@ pub trait Connector: Send + Sync {
     /// A number that is another when what is listed, in which order, by which pages, or under which keys may be another: a run
     /// that began under one must not go on under the other. It is the same in every process, and says nothing of credentials.
     fn fingerprint(&self) -> u64;
+    /// A number that is another when [`Item::order`] may be of another kind, so that none may be compared with one of before: the
+    /// time of change is greater than any version, and another upstream counts for itself.
+    fn order_fingerprint(&self) -> u64;
     /// Whether [`Self::list`] heeds `since`.
     fn is_incremental(&self) -> bool;
     /// Whether a run of that mode brings every change of a live member. An incremental one may not: where a change of the member
     /// is no change of the item to the upstream.
     fn carries(&self, field: LiveField, mode: Mode) -> bool;
+    /// Why a member can never be live with these settings, and what to write; `None` where it can.
+    fn never_live(&self, field: LiveField) -> Option<&'static str>;
     /// Asks for a page: of everything, or of what changed since; the first, or the one at `position`.
     fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call;
     /// Reads the answer to [`Self::list`] with the same arguments.

@@ -33,13 +33,13 @@ pub struct Begin {
     pub mode: Mode,
     /// The new run's id, if it is not an unfinished one that goes on.
     pub id: Uuid,
-    /// Who holds the lease: the replica, or `command`.
+    /// Who holds the lease: the replica, or which command.
     pub owner: String,
     /// How long the lease lasts unless it is renewed.
     pub hold: Duration,
-    /// Whether a share of vanished products above the limit was confirmed: with it, a run that waits for a confirmation
-    /// goes on, whatever `mode` says.
-    pub confirm_removals: bool,
+    /// The run whose removals somebody has looked at and confirms, which waits for that: it goes on, or nothing begins. Whatever
+    /// `mode` says, and never ahead: a confirmation that comes twice confirms nothing else.
+    pub confirms: Option<Uuid>,
     /// Under which settings the source is read ([`crate::connector::Connector::fingerprint`]). A run that began under others
     /// neither goes on nor is confirmed: a new one begins instead.
     pub fingerprint: u64,
@@ -54,6 +54,8 @@ pub enum Begun {
     Mine(Lease, Box<Run>),
     /// Somebody else is at it.
     Running(Box<Run>),
+    /// The run that is confirmed does not wait for it, or began under other settings. The newest one, if there is any.
+    NothingToConfirm(Option<Box<Run>>),
 }
 
 /// A source as it stands.
@@ -88,6 +90,17 @@ pub enum BreakerOrder {
     ForceClosed,
 }
 
+impl BreakerOrder {
+    /// As it is called where it is given and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::ForceOpen => "force_open",
+            Self::ForceClosed => "force_closed",
+        }
+    }
+}
+
 /// What a replica says of its breaker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BreakerReport {
@@ -118,7 +131,7 @@ pub struct Item {
     pub order: Option<i64>,
 }
 
-/// What the keys of retired products begin with, and those of items never.
+/// What the keys of retired products begin with, and those of items never. The product's sku is what follows.
 pub const RETIRED: char = '\u{1}';
 
 impl Item {
@@ -213,6 +226,41 @@ pub struct MissedItems {
     pub before: Option<Uuid>,
 }
 
+/// Orders of a source's items that are to be forgotten, for they were of another kind than those that come now.
+#[derive(Debug, Clone)]
+pub struct ForgetOrders {
+    /// The right to write.
+    pub lease: Lease,
+    /// The run that does.
+    pub run: Uuid,
+    /// Behind which key.
+    pub after: Option<String>,
+    /// Of how many items at most.
+    pub limit: u32,
+}
+
+/// A source that is to be known no longer.
+#[derive(Debug, Clone)]
+pub struct ForgetSource {
+    /// Which.
+    pub source: String,
+    /// Whose its products are from now on; `None` for nobody's.
+    pub heir: Option<String>,
+    /// The current time.
+    pub now: Timestamp,
+}
+
+/// What became of that.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Forgotten {
+    /// It is known no longer, and so many products have changed hands.
+    Done(u64),
+    /// There is no such source.
+    Unknown,
+    /// A run of one of the two is under way.
+    Running(Box<Run>),
+}
+
 /// Keeps what is known of sources.
 #[async_trait]
 pub trait SourceStore: Send + Sync {
@@ -221,7 +269,8 @@ pub trait SourceStore: Send + Sync {
     /// One of them.
     async fn source(&self, name: &str) -> Result<Option<SourceRow>, StoreError>;
     /// Begins a run, or goes on with one whose holder let its lease run out (the newest run is unfinished) and that began under
-    /// the same settings. A new run removes what an abandoned one had seen.
+    /// the same settings. An incremental one does not go on where a full run is wanted: that one begins, and reads what the other
+    /// would have. A new run removes what an abandoned one had seen.
     async fn begin_run(&self, begin: Begin) -> Result<Begun, StoreError>;
     /// Holds on to a run, and writes how it stands. A `hold` of zero gives the lease back although the run is unfinished:
     /// whoever begins next goes on with it at once.
@@ -242,6 +291,15 @@ pub trait SourceStore: Send + Sync {
     /// one, becomes the source's: of a full run whatever it was before, of an incremental one only if it is later. What a
     /// finished run had seen is forgotten.
     async fn end_run(&self, lease: &Lease, run: &Run, watermark: Option<Timestamp>) -> Result<(), RunError>;
+    /// Ends the newest run, whoever holds it, as [`crate::run::RunState::Cancelled`] if it is unfinished or waits for a confirmation;
+    /// whoever carries it on writes nothing any more. Gives it, or `None` where there is nothing to end.
+    async fn cancel_run(&self, source: &str, now: Timestamp) -> Result<Option<Run>, StoreError>;
+    /// Forgets the orders of the next items in order of key. Gives the last key that it came to; `None` only at the end.
+    async fn forget_orders(&self, forget: ForgetOrders) -> Result<Option<String>, RunError>;
+    /// Forgets a source with its runs, unless one is under way. Its products stay, and are nobody's, or the heir's: those that the
+    /// heir calls by keys which it gives to others already are its retired ones. The heir's unfinished run or one that waits ends
+    /// as failed, and its next run is a full one.
+    async fn forget_source(&self, forget: ForgetSource) -> Result<Forgotten, StoreError>;
     /// Whose product that is.
     async fn owner_of(&self, sku: &Sku) -> Result<Option<(String, Item)>, StoreError>;
     /// Says what an operator wants of a source's breaker.

@@ -6,8 +6,12 @@ use serde_json::Value;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::ports::Item;
+
 /// The most errors of a run that are kept one by one; all are counted.
 pub const MAX_ERRORS: usize = 100;
+/// The most products of which is kept that they would go if somebody confirmed it; all are counted.
+pub const MAX_VANISHED: usize = 100;
 
 /// What a run reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +21,16 @@ pub enum Mode {
     Full,
     /// What changed since the last run.
     Incremental,
+}
+
+impl Mode {
+    /// As it is called where it is shown and measured.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+        }
+    }
 }
 
 /// Where a run stands.
@@ -33,6 +47,8 @@ pub enum RunState {
     Done,
     /// Ended early; `message` says why. The next run begins anew.
     Failed,
+    /// Ended by an operator. The next run begins anew.
+    Cancelled,
 }
 
 impl RunState {
@@ -74,6 +90,15 @@ pub struct ItemError {
     pub pointer: String,
     /// What is wrong.
     pub detail: String,
+}
+
+/// A product that would go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VanishedItem {
+    /// What the source called its item; `None` where the item has another sku now.
+    pub key: Option<String>,
+    /// The product's sku.
+    pub sku: String,
 }
 
 /// Runs of one mode that failed, with none between them that did not.
@@ -118,11 +143,17 @@ pub struct Run {
     pub errors: Vec<ItemError>,
     /// Why it failed or waits, or what it left undone.
     pub message: Option<String>,
+    /// Of a run that waits for a confirmation, the first products that would go.
+    #[serde(default)]
+    pub vanished: Vec<VanishedItem>,
     /// Whether removing more than the limit was confirmed.
     pub removals_confirmed: bool,
     /// Under which settings of its source it began ([`crate::connector::Connector::fingerprint`]).
     #[serde(default)]
     pub fingerprint: u64,
+    /// Of which kind the orders of items are that are known ([`crate::connector::Connector::order_fingerprint`]).
+    #[serde(default)]
+    pub order_fingerprint: u64,
     /// Full runs that failed before it, if the last of them did.
     #[serde(default)]
     pub failed_full: Option<Failures>,
@@ -150,18 +181,32 @@ impl Run {
             keyless: false,
             errors: Vec::new(),
             message: None,
+            vanished: Vec::new(),
             removals_confirmed: false,
             fingerprint: 0,
+            order_fingerprint: 0,
             failed_full: None,
             failed_incremental: None,
         }
     }
 
-    /// The same as the one that begins after `before`, and knows which runs have failed.
+    /// The same as the one that begins after `before`, and knows which runs have failed and of which kind the known orders are.
     #[must_use]
     pub fn after(self, before: Option<&Self>) -> Self {
         let failures = |mode| before.and_then(|before| before.failures(mode));
-        Self { failed_full: failures(Mode::Full), failed_incremental: failures(Mode::Incremental), ..self }
+        Self {
+            failed_full: failures(Mode::Full),
+            failed_incremental: failures(Mode::Incremental),
+            order_fingerprint: before.map_or(0, |before| before.order_fingerprint),
+            ..self
+        }
+    }
+
+    /// The same, ended by an operator.
+    #[must_use]
+    pub fn cancelled(self, now: Timestamp) -> Self {
+        let message = Some("stopped by an operator".to_owned());
+        Self { state: RunState::Cancelled, moved_at: now, ended_at: Some(now), message, ..self }
     }
 
     /// The runs of a mode that have failed up to this one, with it; `None` if the last of them has not.
@@ -172,7 +217,7 @@ impl Run {
         };
         match self.state {
             _ if self.mode != mode => before,
-            RunState::Reading | RunState::Removing => before,
+            RunState::Reading | RunState::Removing | RunState::Cancelled => before,
             RunState::AwaitingConfirmation | RunState::Done => None,
             RunState::Failed => {
                 let times = before.map_or(0, |before| before.times).saturating_add(1);
@@ -218,6 +263,8 @@ pub struct RunView {
     pub errors: Vec<ItemError>,
     /// Why it failed or waits, or what it left undone.
     pub message: Option<String>,
+    /// While it waits for a confirmation, the first products that would go.
+    pub vanished: Vec<VanishedItem>,
 }
 
 impl From<Run> for RunView {
@@ -235,7 +282,14 @@ impl From<Run> for RunView {
             counts: run.counts,
             errors: run.errors,
             message: run.message,
+            vanished: run.vanished,
         }
+    }
+}
+
+impl From<&Item> for VanishedItem {
+    fn from(item: &Item) -> Self {
+        Self { key: (!item.is_retired()).then(|| item.key.clone()), sku: item.sku.as_str().to_owned() }
     }
 }
 

@@ -20,8 +20,13 @@ use haat_sources::kinds::{Connection, connect};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-/// A source of settings as they are written in haat.toml, without `name` and `kind`.
+/// A source of settings as they are written in haat.toml, without `name` and `kind`; or the first mistake in them.
 pub fn source(kind: &str, settings: &str) -> Result<Connection, SettingError> {
+    all_of(kind, settings).map_err(|faults| faults.into_iter().next().expect("a mistake"))
+}
+
+/// The same, or all mistakes.
+pub fn all_of(kind: &str, settings: &str) -> Result<Connection, Vec<SettingError>> {
     let table: toml::Table = toml::from_str(settings).unwrap();
     let Value::Object(settings) = serde_json::to_value(table).unwrap() else { unreachable!("a table is an object") };
     connect(kind, settings)

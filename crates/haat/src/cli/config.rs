@@ -6,6 +6,7 @@ use toml::Value;
 
 use super::Session;
 use crate::config::schema::{KEYS, variable_of};
+use crate::config::units::Secret;
 use crate::exit::{Exit, Failure};
 
 #[derive(Debug, Subcommand)]
@@ -32,7 +33,8 @@ fn check(session: &Session) {
 }
 
 fn show(session: &Session) -> Result<(), Failure> {
-    let settings = toml::Table::try_from(session.config()).map_err(anyhow::Error::from)?;
+    let mut settings = toml::Table::try_from(session.config()).map_err(anyhow::Error::from)?;
+    settings.get_mut("sources").into_iter().for_each(|sources| hide(sources, &session.loaded.hidden));
     let value_of = |key: &str| match key.split_once('.') {
         Some((section, name)) => settings.get(section).and_then(|s| s.get(name)),
         None => settings.get(key),
@@ -54,6 +56,18 @@ fn show(session: &Session) -> Result<(), Failure> {
     }
     session.output.answer(text.join("\n"), &members);
     Ok(())
+}
+
+/// Hides texts with something in them that came from a variable.
+fn hide(value: &mut Value, hidden: &[Secret]) {
+    match value {
+        Value::String(text) if hidden.iter().any(|secret| text.contains(secret.reveal())) => {
+            *text = "(hidden)".to_owned()
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, hidden)),
+        Value::Table(members) => members.iter_mut().for_each(|(_, member)| hide(member, hidden)),
+        _ => {}
+    }
 }
 
 fn as_json(value: &Value) -> serde_json::Value {

@@ -175,6 +175,15 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
     }
 }
 
+/// By whom commands are done, in the audit log.
+const COMMAND_LINE: &str = "command line";
+
+/// Who this command is to others, who want to know where to look for it.
+fn this_command() -> String {
+    let system = rustix::system::uname();
+    format!("command on {}, process {}", system.nodename().to_string_lossy(), std::process::id())
+}
+
 async fn or_interrupted(
     signal: &tokio_util::sync::CancellationToken,
     command: impl Future<Output = Result<Exit, Failure>>,

@@ -16,6 +16,8 @@ pub struct Progress {
     unit: &'static str,
     total: Option<u64>,
     started: Instant,
+    /// What was done before this process came to it.
+    before: Step,
     bar: Option<ProgressBar>,
     last_line: Mutex<Instant>,
 }
@@ -41,7 +43,17 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(200));
             bars.add(bar)
         });
-        Self { what, unit, total, started, bar, last_line: Mutex::new(started) }
+        Self { what, unit, total, started, before: Step::default(), bar, last_line: Mutex::new(started) }
+    }
+
+    /// The same for work of which others have done a part: rates and times are those of the rest.
+    pub fn after(mut self, before: Step) -> Self {
+        if let Some(bar) = &self.bar {
+            bar.set_position(before.position);
+            bar.reset_eta();
+        }
+        self.before = before;
+        self
     }
 
     /// Tells how far it has come; may be called as often as one likes.
@@ -78,7 +90,7 @@ impl Progress {
 
     fn message(&self, step: Step) -> String {
         let refused = if step.refused > 0 { format!(", {} refused", HumanCount(step.refused)) } else { String::new() };
-        let rate = HumanCount(per_second(step.count, self.elapsed()));
+        let rate = HumanCount(per_second(step.count.saturating_sub(self.before.count), self.elapsed()));
         format!("{} {} {}, {rate}/s{refused}", self.what, HumanCount(step.count), self.unit)
     }
 
@@ -86,10 +98,11 @@ impl Progress {
     fn left(&self, step: Step) -> Option<(u64, Duration)> {
         let total = self.total.filter(|t| *t > 0)?;
         let position = step.position.min(total);
-        if position == 0 {
+        let done = position.saturating_sub(self.before.position);
+        if done == 0 {
             return None;
         }
-        let left = self.elapsed().mul_f64((total - position) as f64 / position as f64);
+        let left = self.elapsed().mul_f64((total - position) as f64 / done as f64);
         Some((position * 100 / total, Duration::from_secs(left.as_secs() + 1)))
     }
 }

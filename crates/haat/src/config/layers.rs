@@ -1,6 +1,6 @@
 //! Where settings are read from: the file, `.env`, the environment. Each gives settings with their origin, or problems.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,8 @@ use toml::{Spanned, Value};
 
 use super::problem::{Origin, Problem};
 use super::schema::{self, CONFIG_VARIABLE, PLAIN_VARIABLES, PREFIX, SECTIONS};
+use super::sources;
+use super::units::Secret;
 
 /// The setting whose texts may stand for variables.
 const SOURCES: &str = "sources";
@@ -32,11 +34,22 @@ pub struct Layers {
     pub problems: Vec<Problem>,
     /// What `${NAME}` stands for in the settings of sources.
     pub variables: BTreeMap<String, String>,
+    /// Those of them that a source names.
+    named: BTreeSet<String>,
+    /// Variables that look like settings and are none.
+    unknown: Vec<(String, Origin)>,
 }
 
 impl Layers {
     /// Sets `key`, if the value is one it can have.
-    pub fn set(&mut self, key: &str, value: Value, origin: Origin) {
+    pub fn set(&mut self, key: &str, mut value: Value, origin: Origin) {
+        if key == SOURCES {
+            let unset = self.fill_in(&mut value);
+            let wrong = if unset.is_empty() { sources::faults(&value) } else { unset };
+            if !wrong.is_empty() {
+                return wrong.into_iter().for_each(|detail| self.problem(key, origin.clone(), detail));
+            }
+        }
         match schema::accepts(key, &value) {
             Ok(()) => drop(self.settings.insert(key.to_owned(), Setting { value, origin })),
             Err(detail) => self.problem(key, origin, detail),
@@ -131,28 +144,56 @@ impl Layers {
             return self.problem(key, origin, format!("is not a setting: {hint}"));
         }
         match Value::deserialize(ValueDeserializer::from(value)) {
-            Ok(mut value) if key == SOURCES => match self.fill_in(&mut value) {
-                Ok(()) => self.set(key, value, origin),
-                Err(detail) => self.problem(key, origin, detail),
-            },
             Ok(value) => self.set(key, value, origin),
             Err(e) => self.problem(key, origin, e.message().to_owned()),
         }
     }
 
-    /// Puts variables where a text is `${NAME}`: a source's secrets need not stand in the file.
-    fn fill_in(&self, value: &mut Value) -> Result<(), String> {
-        match value {
-            Value::String(text) => {
-                let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else { return Ok(()) };
-                let found = self.variables.get(name).filter(|value| !value.is_empty());
-                *text = found.cloned().ok_or_else(|| format!("names the variable {name}, which is not set"))?;
-                Ok(())
-            }
-            Value::Array(items) => items.iter_mut().try_for_each(|item| self.fill_in(item)),
-            Value::Table(table) => table.iter_mut().try_for_each(|(_, item)| self.fill_in(item)),
-            _ => Ok(()),
+    /// Puts variables where a text of a source has `${NAME}`, so that secrets need not stand in the file. Gives what cannot be.
+    fn fill_in(&mut self, value: &mut Value) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for source in value.as_array_mut().into_iter().flatten() {
+            let named = sources::named(source.get("name").and_then(Value::as_str));
+            self.fill(source, "", &mut |at, detail| wrong.push(format!("{named}{at}: {detail}")));
         }
+        wrong
+    }
+
+    fn fill(&mut self, value: &mut Value, at: &str, wrong: &mut impl FnMut(&str, String)) {
+        let within = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+        match value {
+            Value::String(text) => match self.filled(text) {
+                Ok(filled) => *text = filled,
+                Err(detail) => wrong(at, detail),
+            },
+            Value::Array(items) => items.iter_mut().for_each(|item| self.fill(item, at, wrong)),
+            Value::Table(table) => table.iter_mut().for_each(|(name, item)| self.fill(item, &within(name), wrong)),
+            _ => {}
+        }
+    }
+
+    /// A text with variables for every `${NAME}` in it, and `$` for every `$$`.
+    fn filled(&mut self, text: &str) -> Result<String, String> {
+        let (mut filled, mut rest) = (String::new(), text);
+        while let Some((before, after)) = rest.split_once('$') {
+            filled.push_str(before);
+            if let Some(behind) = after.strip_prefix('{') {
+                let is_name =
+                    |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+                let named = behind.split_once('}').filter(|(name, _)| is_name(name));
+                let (name, behind) =
+                    named.ok_or("has a ${ without a variable's name and a }; write $$ for a $ that is meant so")?;
+                let found = self.variables.get(name).filter(|value| !value.is_empty());
+                filled.push_str(found.ok_or_else(|| format!("names the variable {name}, which is not set"))?);
+                self.named.insert(name.to_owned());
+                rest = behind;
+            } else {
+                filled.push('$');
+                rest = after.strip_prefix('$').unwrap_or(after);
+            }
+        }
+        filled.push_str(rest);
+        Ok(filled)
     }
 
     /// Reads variables: the plain names first, so that Haat's own names win over them. Empty ones count as absent.
@@ -170,7 +211,16 @@ impl Layers {
             match schema::key_of(name) {
                 Some(key) => self.set_text(key, text, origin(name)),
                 None if is_service_link(name, text) || is_for_development(name) => {}
-                None => self.unknown_variable(name, origin(name)),
+                None => self.unknown.push((name.clone(), origin(name))),
+            }
+        }
+    }
+
+    /// Adds problems for variables that look like settings and are none, once all is read: a source may have named them.
+    pub fn tell_unknown_variables(&mut self) {
+        for (name, origin) in std::mem::take(&mut self.unknown) {
+            if !self.named.contains(&name) {
+                self.unknown_variable(&name, origin);
             }
         }
     }
@@ -186,6 +236,11 @@ impl Layers {
             |key| format!("did you mean {} ({key})?", schema::variable_of(key)),
         );
         self.problem(name, origin, format!("is not a variable that Haat knows: {hint}"));
+    }
+
+    /// What the variables hold that sources name: to be shown to nobody, wherever in a text it stands.
+    pub fn hidden(&self) -> Vec<Secret> {
+        self.named.iter().filter_map(|name| self.variables.get(name)).map(Secret::new).collect()
     }
 
     /// Reads a `.env` file into variables; one that is not there is none.
@@ -283,6 +338,7 @@ mod tests {
         let mut layers = Layers::default();
         let list: Vec<_> = list.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         layers.add_variables(&list, |name| Origin::Variable(name.to_owned()));
+        layers.tell_unknown_variables();
         layers
     }
 
@@ -319,15 +375,35 @@ mod tests {
     }
 
     #[test]
-    fn secrets_of_sources_may_stand_in_variables() {
-        let layers = Layers { variables: [("TOKEN".to_owned(), "pssst".to_owned())].into(), ..Layers::default() };
-        let mut table: Value =
-            toml::from_str("a = { b = ['${TOKEN}', 'x${TOKEN}', '${}'] }").map(Value::Table).unwrap();
-        let error = layers.fill_in(&mut table).unwrap_err();
-        assert!(error.contains("names the variable , which is not set"), "{error}");
-        let mut table: Value = toml::from_str("a = { b = ['${TOKEN}', 'x${TOKEN}'] }").map(Value::Table).unwrap();
-        layers.fill_in(&mut table).unwrap();
-        assert_eq!(table["a"]["b"], Value::Array(vec!["pssst".into(), "x${TOKEN}".into()]));
+    fn variables_stand_anywhere_in_the_texts_of_a_source() {
+        let filled = |text: &str| {
+            let variables =
+                [("TOKEN", "pssst"), ("A1_", "a$b"), ("EMPTY", "")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+            let mut layers = Layers { variables: variables.into(), ..Layers::default() };
+            let mut value = Value::Array(vec![
+                toml::from_str(&format!("name = 'a'\nb = {{ c = ['{text}'] }}")).map(Value::Table).unwrap(),
+            ]);
+            match &*layers.fill_in(&mut value) {
+                [] => Ok(value[0]["b"]["c"][0].as_str().unwrap().to_owned()),
+                wrong => Err(wrong.join("\n")),
+            }
+        };
+        for (text, stands_for) in [
+            ("${TOKEN}", "pssst"),
+            ("Bearer ${TOKEN}", "Bearer pssst"),
+            ("${TOKEN}:${A1_}!", "pssst:a$b!"),
+            ("$${TOKEN}", "${TOKEN}"),
+            ("$$${TOKEN}", "$pssst"),
+            ("5 $ or $5, not {key}", "5 $ or $5, not {key}"),
+            ("$", "$"),
+        ] {
+            assert_eq!(filled(text).as_deref(), Ok(stands_for), "{text}");
+        }
+        assert_eq!(filled("x ${NO}").unwrap_err(), "source 'a': b.c: names the variable NO, which is not set");
+        assert!(filled("${EMPTY}").unwrap_err().contains("EMPTY, which is not set"));
+        for wrong in ["${}", "${TOKEN", "${not a name}"] {
+            assert!(filled(wrong).unwrap_err().contains("write $$"), "{wrong}");
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub use sources::{Common, SourceEntry};
 
 use layers::Layers;
 use schema::CONFIG_VARIABLE;
+use units::Secret;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "haat.toml";
@@ -64,6 +65,8 @@ pub struct Loaded {
     pub origins: BTreeMap<String, Origin>,
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// What stands in the settings of sources by way of variables.
+    pub hidden: Vec<Secret>,
 }
 
 impl Loaded {
@@ -91,6 +94,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
     for (key, flag, text) in &inputs.flags {
         layers.set_text(key, text, Origin::Flag(flag));
     }
+    layers.tell_unknown_variables();
     finish(layers, file)
 }
 
@@ -105,6 +109,7 @@ fn file_to_read(inputs: &Inputs, dotenv: &[(String, String)]) -> Option<PathBuf>
 }
 
 fn finish(layers: Layers, file: Option<PathBuf>) -> Result<Loaded, ConfigError> {
+    let hidden = layers.hidden();
     let Layers { settings, mut problems, .. } = layers;
     let origins: BTreeMap<_, _> = settings.iter().map(|(key, s)| (key.clone(), s.origin.clone())).collect();
     let origin = |key: &str| origins.get(key).cloned().unwrap_or(Origin::Default);
@@ -130,7 +135,7 @@ fn finish(layers: Layers, file: Option<PathBuf>) -> Result<Loaded, ConfigError> 
             detail,
         }));
     }
-    if problems.is_empty() { Ok(Loaded { config, origins, file }) } else { Err(ConfigError(problems)) }
+    if problems.is_empty() { Ok(Loaded { config, origins, file, hidden }) } else { Err(ConfigError(problems)) }
 }
 
 fn nested(settings: BTreeMap<String, layers::Setting>) -> toml::Table {
@@ -238,6 +243,73 @@ mod tests {
         let loaded = load_with(&[], &[("HAAT_AUTH__ENCRYPTION_KEY", KEY)]).unwrap();
         assert!(!format!("{loaded:?}").contains(KEY));
         assert!(!toml::to_string(&loaded.config).unwrap().contains(KEY));
+    }
+
+    /// A request would end, answered with 503, before it falls back to what is stored.
+    #[test]
+    fn a_live_value_is_not_waited_for_longer_than_its_request_may_take() {
+        let load = |wait: &str, most: &str| {
+            let (wait, most) = (("HAAT_HTTP__LIVE_WAIT", wait), ("HAAT_HTTP__REQUEST_TIMEOUT", most));
+            load_with(&[], &[wait, most]).map_err(|error| error.to_string())
+        };
+        assert!(load("4s", "5s").is_ok());
+        let text = load("5s", "5s").unwrap_err();
+        assert!(text.contains("http.live_wait must be shorter than http.request_timeout, which is 5s"), "{text}");
+        let text = load("11s", "30s").unwrap_err();
+        assert!(text.contains("http.live_wait 11s is out of range: it must be between 1ms and 10s"), "{text}");
+    }
+
+    /// A source, with `{}` for the value of the header by which it is shown who asks.
+    const SOURCE: &str = "{ name = 'a', kind = 'rest', base_url = 'https://a.example', list = { path = '' }, \
+                          auth = { type = 'header', name = 'Authorization', value = '{}' }, fields = { key = '/id', sku = '/sku' } }";
+
+    #[test]
+    fn a_source_s_secret_may_be_in_any_variable_and_stand_for_part_of_a_text() {
+        let value = "Bearer ${HAAT_SHOP_TOKEN}";
+        let source = SOURCE.replace("{}", value);
+        let file = format!("sources = [{source}]");
+        let secret = ("HAAT_SHOP_TOKEN", "pssst");
+        let in_file = load_with(&[("haat.toml", &file)], &[secret]).unwrap();
+        let in_environment = load_with(&[], &[secret, ("HAAT_SOURCES", &format!("[{source}]"))]).unwrap();
+        let in_dotenv = load_with(&[("haat.toml", &file), (".env", "HAAT_SHOP_TOKEN=pssst\n")], &[]).unwrap();
+        let literal = load_with(&[("haat.toml", &file.replace(value, "Bearer pssst"))], &[]).unwrap();
+        for loaded in [in_file, in_environment, in_dotenv] {
+            assert!(loaded.config.sources == literal.config.sources, "{loaded:?}");
+        }
+        let text = load_with(&[("haat.toml", &file)], &[]).unwrap_err().to_string();
+        assert!(
+            text.contains("source 'a': auth.value: names the variable HAAT_SHOP_TOKEN, which is not set"),
+            "{text}"
+        );
+        // One that nobody names is a mistake as before.
+        let text = load_with(&[("haat.toml", &file)], &[secret, ("HAAT_SHOP_TOKN", "x")]).unwrap_err().to_string();
+        assert!(text.contains("HAAT_SHOP_TOKN is not a variable"), "{text}");
+    }
+
+    #[test]
+    fn all_mistakes_in_all_sources_are_told_at_once() {
+        let file = "[[sources]]\nname = 'a'\nkind = 'rest'\nattempts = 99\nshedule = '5m'\nmax_vanished = 2.0\nbase_url = 'x'\n\
+                    auth = { type = 'header' }\nlist = { path = '' }\nfields = { key = 'id', sku = '/sku' }\n\
+                    [[sources]]\nname = 'b'\nlease = 'pssst'\nconcurrency = 'pssst'\n[[sources]]\nname = 'c'\nkind = 'rets'\n";
+        let error = load_with(&[("haat.toml", file)], &[]).unwrap_err();
+        let text = error.to_string();
+        for says in [
+            "source 'a': attempts: must be from 1 to 10",
+            "source 'a': shedule: is not a setting: did you mean `schedule`?",
+            "source 'a': max_vanished: must be a share",
+            "source 'b': kind: is missing",
+            "source 'b': lease: is not a length of time",
+            "source 'b': concurrency: must be a whole number",
+            "source 'c': kind: is no kind of source: did you mean \"rest\"?",
+        ] {
+            assert!(text.contains(says), "{says} in {text}");
+        }
+        assert_eq!(error.0.len(), 7, "{text}");
+        let text = load_with(&[("haat.toml", &file.replace("shedule = '5m'\n", ""))], &[]).unwrap_err().to_string();
+        for says in ["base_url: is no URL", "auth.name: is missing", "fields.key: "] {
+            assert!(text.contains(says), "{says} in {text}");
+        }
+        assert!(!text.contains("pssst"), "{text}");
     }
 
     #[test]

@@ -100,7 +100,8 @@ Lengths of time are a whole number with `ms`, `s`, `m`, `h` or `d`; sizes one wi
 
 A setting or a `HAAT_` variable that does not exist, or a value that cannot be, stops every command with exit code 78
 before anything starts; all mistakes are listed at once, each with its file and line or its variable. (Variables that
-Kubernetes makes for a service called `haat…`, such as `HAAT_SERVICE_HOST`, are left alone.) `haat config check` does
+Kubernetes makes for a service called `haat…`, such as `HAAT_SERVICE_HOST`, are left alone, and so are those that a
+source names by `${NAME}`; see [sources.md](sources.md).) `haat config check` does
 only this; `haat config show` prints what is in force and where it was said. Secrets are never printed.
 
 Servers that share a database need the same `auth.issuer` and `auth.encryption_key`.
@@ -150,6 +151,18 @@ fn the_example_is_a_good_configuration_as_it_is() {
     std::fs::write(folder.path().join("haat.toml"), example()).unwrap();
     let loaded = load(&Inputs { folder: folder.path().to_owned(), ..Inputs::default() }).unwrap();
     assert_eq!(loaded.config, Config::default());
+}
+
+#[test]
+fn the_example_of_a_source_makes_one() {
+    let example = example();
+    let (_, source) = example.split_once("#   [[sources]]").unwrap();
+    let source: Vec<&str> = source.lines().map(|line| line.trim_start_matches('#').trim_start()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("haat.toml"), format!("[[sources]]\n{}", source.join("\n"))).unwrap();
+    let variables = vec![("SHOP_TOKEN".to_owned(), "pssst".to_owned())];
+    let loaded = load(&Inputs { folder: folder.path().to_owned(), variables, ..Inputs::default() }).unwrap();
+    assert_eq!(loaded.config.sources.len(), 1);
 }
 
 #[test]

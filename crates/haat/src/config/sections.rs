@@ -87,7 +87,8 @@ pub struct Http {
     pub header_read_timeout: Period,
     #[garde(custom(between(Period::millis(0), Period::secs(60))))]
     pub min_seq_wait: Period,
-    #[garde(custom(between(Period::millis(1), Period::secs(60))))]
+    // No lookup takes longer than the longest of these.
+    #[garde(custom(between(Period::millis(1), Period::secs(10))))]
     pub live_wait: Period,
     #[garde(custom(between(Period::millis(0), Period::secs(300))))]
     pub drain_notice: Period,
@@ -360,40 +361,10 @@ pub enum LogFormat {
 impl Config {
     /// What is wrong with settings that are right one by one but not together: the key to name, and why.
     pub fn contradictions(&self) -> Vec<(&'static str, String)> {
-        let mut found = Vec::new();
-        let database = &self.database;
-        if database.host.is_some() {
-            for (key, variable, missing) in [
-                ("database.name", "DB_NAME", database.name.is_none()),
-                ("database.user", "DB_USER", database.user.is_none()),
-            ] {
-                if missing {
-                    found.push((
-                        key,
-                        format!("is missing: a database host is set, so MySQL is used; set {variable} too"),
-                    ));
-                }
-            }
-        } else {
-            for (key, set) in [
-                ("database.name", database.name.is_some()),
-                ("database.user", database.user.is_some()),
-                ("database.password", database.password.is_some()),
-                ("database.tls_ca", database.tls_ca.is_some()),
-            ] {
-                if set {
-                    found.push((
-                        key,
-                        "is set without a database host: set DB_HOST to use MySQL, or remove this to use SQLite".into(),
-                    ));
-                }
-            }
-        }
-        if database.tls == Tls::Off && database.tls_ca.is_some() {
-            found.push((
-                "database.tls_ca",
-                "is set while database.tls is \"off\": set database.tls = \"verify\"".into(),
-            ));
+        let mut found = self.database.contradictions();
+        if self.http.live_wait >= self.http.request_timeout {
+            let detail = format!("must be shorter than http.request_timeout, which is {}", self.http.request_timeout);
+            found.push(("http.live_wait", detail));
         }
         if self.auth.token_lifetime > self.auth.max_token_lifetime {
             let longest = self.auth.max_token_lifetime;
@@ -409,6 +380,45 @@ impl Config {
             found.push((
                 "index.writer_memory",
                 format!("is too little for {threads} threads: {LEAST_MEMORY_OF_A_WRITER} for each of them"),
+            ));
+        }
+        found
+    }
+}
+
+impl Database {
+    fn contradictions(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        if self.host.is_some() {
+            for (key, variable, missing) in
+                [("database.name", "DB_NAME", self.name.is_none()), ("database.user", "DB_USER", self.user.is_none())]
+            {
+                if missing {
+                    found.push((
+                        key,
+                        format!("is missing: a database host is set, so MySQL is used; set {variable} too"),
+                    ));
+                }
+            }
+        } else {
+            for (key, set) in [
+                ("database.name", self.name.is_some()),
+                ("database.user", self.user.is_some()),
+                ("database.password", self.password.is_some()),
+                ("database.tls_ca", self.tls_ca.is_some()),
+            ] {
+                if set {
+                    found.push((
+                        key,
+                        "is set without a database host: set DB_HOST to use MySQL, or remove this to use SQLite".into(),
+                    ));
+                }
+            }
+        }
+        if self.tls == Tls::Off && self.tls_ca.is_some() {
+            found.push((
+                "database.tls_ca",
+                "is set while database.tls is \"off\": set database.tls = \"verify\"".into(),
             ));
         }
         found

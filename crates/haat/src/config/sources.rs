@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use haat_catalog::invalid::nearest;
+use haat_sources::connector::Connector;
+use haat_sources::declared::settings::{SettingError, read_all};
 use haat_sources::kinds::{self, Connection};
 use haat_sources::live::{LiveField, LiveFields};
 use ipnet::IpNet;
@@ -133,7 +136,8 @@ impl SourceEntry {
     /// # Errors
     /// The first setting that has no meaning, and what to write instead.
     pub fn connect(&self) -> Result<Connection, String> {
-        kinds::connect(&self.common.kind, self.settings.clone()).map_err(|error| error.to_string())
+        let first = |faults: Vec<SettingError>| faults.first().map(ToString::to_string).unwrap_or_default();
+        kinds::connect(&self.common.kind, self.settings.clone()).map_err(first)
     }
 
     /// The members that are live.
@@ -141,27 +145,120 @@ impl SourceEntry {
     /// # Errors
     /// When one cannot be.
     pub fn live(&self) -> Result<LiveFields, String> {
-        let field = |name: &String| name.parse::<LiveField>().map_err(|error| format!("live: {error}"));
-        self.common.live.iter().map(field).collect()
+        self.common.live.iter().map(|name| live_field(name).map_err(|fault| fault.to_string())).collect()
     }
 
-    fn check(&self) -> Result<(), String> {
-        let Common { name, max_vanished, lease, .. } = &self.common;
-        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-        if name.is_empty() || name.len() > 64 || !name.chars().all(is_name) {
-            return Err("name: must be 1 to 64 of a to z, 0 to 9, '-' and '_'".into());
+    /// Reads a table.
+    fn read(table: toml::Table) -> Result<Self, Vec<SettingError>> {
+        let Ok(Value::Object(table)) = serde_json::to_value(table) else {
+            return Err(vec![SettingError::new("", "has a value that cannot be read")]);
+        };
+        let (common, settings): (Map<_, _>, Map<_, _>) =
+            table.into_iter().partition(|(name, _)| COMMON.contains(&name.as_str()));
+        let kind = common.get("kind").and_then(Value::as_str).map(str::to_owned);
+        let missing = ["name", "kind"].into_iter().filter(|name| !common.contains_key(*name));
+        let mut faults: Vec<_> = missing.map(|name| SettingError::new(name, "is missing; it has to be set")).collect();
+        let common = read_all::<Common>(common).map_err(|more| {
+            let more = more.into_iter().filter(|fault| faults.iter().all(|known| known.key != fault.key));
+            faults.extend(more.collect::<Vec<_>>());
+        });
+        let connected = kind.map(|kind| kinds::connect(&kind, settings.clone()));
+        let connection = match connected {
+            Some(Ok(connection)) => Some(connection),
+            Some(Err(more)) => {
+                faults.extend(more.into_iter().map(meant_for_all));
+                None
+            }
+            None => None,
+        };
+        if let Some(oauth2) = connection.as_ref().and_then(|connection| connection.oauth2.as_ref())
+            && let Err(fault) = crate::upstreams::check_credentials(oauth2)
+        {
+            faults.push(if settings.contains_key("auth") { fault.within("auth") } else { fault });
         }
-        if !(0.0..=1.0).contains(max_vanished) {
-            return Err("max_vanished: must be a share from 0 to 1".into());
-        }
-        if !(Period::secs(1)..=Period::hours(1)).contains(lease) {
-            return Err("lease: must be from 1s to 1h".into());
-        }
-        self.live()?;
-        let connection = self.connect()?;
-        crate::upstreams::client_options(&self.common).check().map_err(|error| error.to_string())?;
-        crate::upstreams::check_credentials(connection.oauth2.as_ref())
+        let Ok(common) = common else { return Err(faults) };
+        faults.extend(common.faults());
+        faults.extend(connection.iter().flat_map(|connection| common.never_live(&*connection.connector)));
+        if faults.is_empty() { Ok(Self { common, settings }) } else { Err(faults) }
     }
+}
+
+impl Common {
+    /// Everything that is wrong with settings that can be read.
+    fn faults(&self) -> Vec<SettingError> {
+        let Self { name, max_vanished, lease, .. } = self;
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        let is_name = (1..=64).contains(&name.len()) && name.chars().all(is_name);
+        let rules = [
+            ("name", is_name, "must be 1 to 64 of a to z, 0 to 9, '-' and '_'"),
+            ("max_vanished", (0.0..=1.0).contains(max_vanished), "must be a share from 0 to 1"),
+            ("lease", (Period::secs(1)..=Period::hours(1)).contains(lease), "must be from 1s to 1h"),
+        ];
+        let broken = rules.into_iter().filter(|(_, holds, _)| !holds);
+        let broken = broken.map(|(name, _, why)| SettingError::new(name, why));
+        // The name is checked above, and more strictly.
+        let calls = crate::upstreams::client_options(self).faults().into_iter().filter(|fault| fault.field != "name");
+        let calls = calls.map(|fault| SettingError::new(setting_of(fault.field), fault.why));
+        broken.chain(calls).collect()
+    }
+
+    /// Live members that are none, or that could never be asked for: each request would fall back to what is stored.
+    fn never_live(&self, connector: &dyn Connector) -> Vec<SettingError> {
+        let fault = |name: &String| match live_field(name) {
+            Err(fault) => Some(fault),
+            Ok(field) => Some(SettingError::new("live", format!("'{field}' {}", connector.never_live(field)?))),
+        };
+        self.live.iter().filter_map(fault).collect()
+    }
+}
+
+fn live_field(name: &str) -> Result<LiveField, SettingError> {
+    let wrong = |_| {
+        let known = LiveField::ALL.map(LiveField::name);
+        let hint = match nearest(name, known) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("there are {}", known.join(", ")),
+        };
+        SettingError::new("live", format!("names what cannot be live: {hint}"))
+    };
+    name.parse().map_err(wrong)
+}
+
+/// What a setting is called where it is written, of those that the client of an upstream has.
+fn setting_of(field: &'static str) -> &'static str {
+    match field {
+        "retry.max_attempts" => "attempts",
+        "breaker.slow_call" => "slow_call",
+        "max_response_bytes" => "max_response",
+        other => other,
+    }
+}
+
+/// A misspelt setting that all sources have is taken for one of the kind's own, which knows nothing of the others.
+fn meant_for_all(fault: SettingError) -> SettingError {
+    match nearest(&fault.key, COMMON) {
+        Some(meant) if fault.detail.starts_with("is not a setting") => {
+            SettingError::new(fault.key, format!("is not a setting: did you mean `{meant}`?"))
+        }
+        _ => fault,
+    }
+}
+
+/// Whose mistake it is.
+pub(super) fn named(name: Option<&str>) -> String {
+    name.map_or_else(|| "a source: ".to_owned(), |name| format!("source '{name}': "))
+}
+
+/// Everything that is wrong with a list of sources, each with its source and setting; nothing where it is no list of tables,
+/// which is found out elsewhere.
+pub(super) fn faults(sources: &toml::Value) -> Vec<String> {
+    let tables = sources.as_array().into_iter().flatten().filter_map(toml::Value::as_table);
+    tables.flat_map(|table| told(table, SourceEntry::read(table.clone()).err().unwrap_or_default())).collect()
+}
+
+fn told(table: &toml::Table, faults: Vec<SettingError>) -> Vec<String> {
+    let named = named(table.get("name").and_then(toml::Value::as_str));
+    faults.into_iter().map(|fault| format!("{named}{fault}")).collect()
 }
 
 impl fmt::Debug for SourceEntry {
@@ -174,22 +271,7 @@ impl fmt::Debug for SourceEntry {
 impl<'de> Deserialize<'de> for SourceEntry {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let table: toml::Table = Deserialize::deserialize(from)?;
-        let named = table.get("name").and_then(toml::Value::as_str).map(|name| format!("source '{name}': "));
-        let named = named.unwrap_or_else(|| "a source: ".to_owned());
-        let wrong = |detail: String| de::Error::custom(format!("{named}{detail}"));
-        let (common, settings): (toml::Table, toml::Table) =
-            table.into_iter().partition(|(name, _)| COMMON.contains(&name.as_str()));
-        if let Some(missing) = ["name", "kind"].iter().find(|name| !common.contains_key(**name)) {
-            return Err(wrong(format!("{missing}: is missing; it has to be set")));
-        }
-        let common = Common::deserialize(common).map_err(|error| wrong(error.message().to_owned()))?;
-        let settings = match serde_json::to_value(settings) {
-            Ok(Value::Object(settings)) => settings,
-            _ => return Err(wrong("has a value that cannot be read".into())),
-        };
-        let entry = Self { common, settings };
-        entry.check().map_err(wrong)?;
-        Ok(entry)
+        Self::read(table.clone()).map_err(|faults| de::Error::custom(told(&table, faults).join("; ")))
     }
 }
 
@@ -242,8 +324,11 @@ mod tests {
         [list]
         path = "products"
         items = "/results"
+        [item]
+        path = "products/{key}"
         [fields]
         key = "/id"
+        stock = "/stock"
         sku = "/sku"
         name = "/title"
         price = { pointer = "/cents", unit = "minor", currency = "EUR" }
@@ -276,11 +361,40 @@ mod tests {
         for (right, wrong, says) in [
             ("name = \"shop\"", "name = \"Shop!\"", "source 'Shop!': name: must be"),
             ("kind = \"rest\"", "kind = \"rst\"", "source 'shop': kind: is no kind of source: did you mean \"rest\"?"),
-            ("live = [\"stock\"]", "live = [\"stok\"]", "source 'shop': live: 'stok' cannot be live"),
+            (
+                "live = [\"stock\"]",
+                "live = [\"stok\"]",
+                "source 'shop': live: names what cannot be live: did you mean \"stock\"?",
+            ),
+            (
+                "live = [\"stock\"]",
+                "live = [\"rating\"]",
+                "live: 'rating' needs to be read: declare it in [sources.fields]",
+            ),
+            (
+                "[item]\n        path = \"products/{key}\"",
+                "",
+                "live: 'stock' needs a request for a single item: declare [sources.item]",
+            ),
             ("path = \"products\"", "pth = \"products\"", "did you mean `path`?"),
             ("live = [\"stock\"]", "schedule = \"5 minutes\"", "is not a length of time"),
-            ("live = [\"stock\"]", "attempts = 99", "retry.max_attempts"),
-            ("live = [\"stock\"]", "shedule = \"5m\"", "shedule"),
+            ("live = [\"stock\"]", "attempts = 99", "source 'shop': attempts: must be from 1 to 10"),
+            ("live = [\"stock\"]", "slow_call = \"0s\"", "source 'shop': slow_call: must be at least 1 ms"),
+            ("live = [\"stock\"]", "max_response = \"0B\"", "source 'shop': max_response: must be from 1 to 1 GiB"),
+            ("live = [\"stock\"]", "schedule = \"pssst\"", "source 'shop': schedule: is not a length of time"),
+            ("live = [\"stock\"]", "concurrency = \"pssst\"", "source 'shop': concurrency: must be a whole number"),
+            ("live = [\"stock\"]", "live = [\"pssst\"]", "source 'shop': live: names what cannot be live"),
+            (
+                "client_secret = \"pssst\"",
+                "client_secret = \"pssst\"\n        scopes = [\"pss st\"]",
+                "auth.scopes: has one that cannot be a scope",
+            ),
+            (
+                "client_secret = \"pssst\"",
+                "method = \"private_key_jwt\"\n        private_key = \"pssst\"",
+                "auth.private_key: is not an Ed25519",
+            ),
+            ("live = [\"stock\"]", "shedule = \"5m\"", "shedule: is not a setting: did you mean `schedule`?"),
             ("name = \"shop\"", "", "a source: name: is missing"),
             ("client_id = \"haat\"", "", "client_id"),
         ] {

@@ -55,11 +55,9 @@ impl FromStr for Period {
         let (number, unit) = split_unit(text);
         let factor = PERIOD_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
         match (number.parse::<u64>().ok(), factor) {
-            (Some(n), Some(factor)) => n.checked_mul(factor).map(Self::millis).ok_or_else(|| too_large(text)),
-            _ => Err(format!(
-                "'{}' is not a length of time: write a whole number and ms, s, m, h or d, such as 30s",
-                short(text)
-            )),
+            (Some(n), Some(factor)) => n.checked_mul(factor).map(Self::millis).ok_or_else(too_large),
+            // What was written is not repeated: it may be a secret in the wrong place.
+            _ => Err("is not a length of time: write a whole number and ms, s, m, h or d, such as 30s".to_owned()),
         }
     }
 }
@@ -128,11 +126,8 @@ impl FromStr for Size {
             unit => SIZE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor),
         };
         match (number.parse::<u64>().ok(), factor) {
-            (Some(n), Some(factor)) => n.checked_mul(factor).map(Self).ok_or_else(|| too_large(text)),
-            _ => Err(format!(
-                "'{}' is not a size: write a whole number and B, KiB, MiB, GiB or TiB, such as 64MiB",
-                short(text)
-            )),
+            (Some(n), Some(factor)) => n.checked_mul(factor).map(Self).ok_or_else(too_large),
+            _ => Err("is not a size: write a whole number and B, KiB, MiB, GiB or TiB, such as 64MiB".to_owned()),
         }
     }
 }
@@ -145,8 +140,8 @@ fn split_unit(text: &str) -> (&str, &str) {
     (number, unit.trim_start())
 }
 
-fn too_large(text: &str) -> String {
-    format!("'{}' is too large", short(text))
+fn too_large() -> String {
+    "is too large".to_owned()
 }
 
 fn short(text: &str) -> String {
@@ -187,6 +182,11 @@ impl FromStr for Bind {
 pub struct Secret(String);
 
 impl Secret {
+    /// Hides a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The text itself.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -267,6 +267,8 @@ mod tests {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
         assert!("30".parse::<Period>().unwrap_err().contains("such as 30s"));
+        assert!(!"pssst".parse::<Period>().unwrap_err().contains("pssst"));
+        assert!(!"pssst".parse::<Size>().unwrap_err().contains("pssst"));
     }
 
     #[test]

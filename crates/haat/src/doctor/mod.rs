@@ -6,6 +6,7 @@ mod access;
 mod database;
 mod index;
 pub mod machine;
+mod sources;
 
 use std::fmt;
 use std::time::Duration;
@@ -88,6 +89,7 @@ pub async fn examine(loaded: &Loaded, world: &World) -> Vec<Finding> {
     findings.push(machine::file_limit(config.http.max_connections));
     let (found, store) = database::examine(config, world).await;
     findings.extend(found);
+    findings.extend(sources::examine(config, store.as_ref(), world).await);
     if let Some(store) = store {
         findings.push(access::examine(config, &store, world).await);
         findings.push(index::examine(&data, &store).await);

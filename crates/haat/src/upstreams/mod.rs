@@ -8,13 +8,16 @@ use std::time::Duration;
 use anyhow::anyhow;
 use haat_cache::Cache;
 use haat_outbound::tokens::{
-    AssertionKey, Authorized, ClientAuth, Credentials, CredentialsDraft, Secret, SharedTokens, SystemRandom,
-    TokenManager, TokenOptions, TokenVault,
+    AssertionKey, Authorized, ClientAuth, Credentials, CredentialsDraft, InvalidCredentials, Secret, SharedTokens,
+    SystemRandom, TokenManager, TokenOptions, TokenVault,
 };
 use haat_outbound::{Caller, Client, ClientOptions, Surroundings};
-use haat_sources::declared::auth::{ClientCredential, OAuth2};
+use haat_sources::declared::auth::{ClientCredential, KeyAlgorithm, OAuth2};
+use haat_sources::declared::settings::SettingError;
+use haat_sources::kinds::Connection;
 use haat_sources::ports::SourceStore;
 use haat_sources::service::{SourceParts, Sources, SourcesOptions};
+use haat_sources::upstream::Upstream;
 
 use crate::authority::{self, Missing};
 use crate::config::units::Period;
@@ -42,20 +45,19 @@ pub fn client_options(source: &Common) -> ClientOptions {
 /// That tokens can be asked for with these settings.
 ///
 /// # Errors
-/// What is wrong with them.
-pub fn check_credentials(oauth2: Option<&OAuth2>) -> Result<(), String> {
-    oauth2.map_or(Ok(()), |oauth2| credentials(oauth2).map(drop))
+/// The first of them that is wrong, without the table in which it stands.
+pub fn check_credentials(oauth2: &OAuth2) -> Result<(), SettingError> {
+    credentials(oauth2).map(drop)
 }
 
-fn credentials(oauth2: &OAuth2) -> Result<Credentials, String> {
+fn credentials(oauth2: &OAuth2) -> Result<Credentials, SettingError> {
     let secret = |secret: &haat_sources::declared::settings::Secret| Secret::new(secret.reveal());
     let auth = match &oauth2.credential {
         ClientCredential::SecretBasic(text) => ClientAuth::SecretBasic(secret(text)),
         ClientCredential::SecretPost(text) => ClientAuth::SecretPost(secret(text)),
-        ClientCredential::PrivateKey { key, key_id, .. } => ClientAuth::PrivateKeyJwt {
-            key: AssertionKey::from_pem(key.reveal().as_bytes(), key_id.clone())
-                .map_err(|error| format!("auth.private_key: {error}"))?,
-            audience: oauth2.token_url.to_string(),
+        ClientCredential::PrivateKey { key, algorithm, key_id, audience } => ClientAuth::PrivateKeyJwt {
+            key: assertion_key(key.reveal(), *algorithm, key_id.clone())?,
+            audience: audience.clone().unwrap_or_else(|| oauth2.token_url.to_string()),
         },
     };
     let draft = CredentialsDraft {
@@ -68,7 +70,46 @@ fn credentials(oauth2: &OAuth2) -> Result<Credentials, String> {
         resources: oauth2.resource.iter().cloned().collect(),
         extra: Vec::new(),
     };
-    Credentials::new(draft).map_err(|error| format!("auth: {error}"))
+    Credentials::new(draft).map_err(|error| fault(&error))
+}
+
+/// The key that signs assertions, if it signs as it is said to.
+fn assertion_key(
+    pem: &str,
+    algorithm: Option<KeyAlgorithm>,
+    kid: Option<String>,
+) -> Result<AssertionKey, SettingError> {
+    let key = AssertionKey::from_pem(pem.as_bytes(), kid);
+    let key = key.map_err(|error| SettingError::new("private_key", error.to_string()))?;
+    let signs_by = key.algorithm();
+    match algorithm {
+        Some(wanted) if wanted.name() != signs_by => {
+            let detail =
+                format!("does not fit `private_key`, which is one for {signs_by}; write that, or leave it out");
+            Err(SettingError::new("algorithm", detail))
+        }
+        _ => Ok(key),
+    }
+}
+
+/// Which setting it is. What it has is not repeated: it may be a secret in the wrong place.
+fn fault(error: &InvalidCredentials) -> SettingError {
+    let setting = match error {
+        InvalidCredentials::TokenUrl => "token_url",
+        InvalidCredentials::ClientId => "client_id",
+        InvalidCredentials::Secret => "client_secret",
+        InvalidCredentials::AssertionAudience => "assertion_audience",
+        InvalidCredentials::Audience => "audience",
+        InvalidCredentials::Scope(_) => {
+            let detail = "has one that cannot be a scope: printable ASCII without spaces, quotes and backslashes";
+            return SettingError::new("scopes", detail);
+        }
+        InvalidCredentials::Resource(_) => {
+            return SettingError::new("resource", "cannot be a resource: an absolute URI without a fragment");
+        }
+        InvalidCredentials::Extra(_) => "",
+    };
+    SettingError::new(setting, error.to_string())
 }
 
 /// Puts the sources of a configuration together. `replica` is who holds their leases; tokens are shared through `cache`.
@@ -98,20 +139,27 @@ fn shared_tokens(config: &Config, cache: Option<Arc<dyn Cache>>) -> Result<Optio
     Ok(Some(SharedTokens { cache, vault: Arc::new(vault) }))
 }
 
+/// An upstream, to see how it is: asked once and for no longer than that, with a token of its own.
+///
+/// # Errors
+/// When its client cannot be made.
+pub fn upstream(source: &SourceEntry, world: &World, within: Duration) -> Result<Upstream, String> {
+    let connection = source.connect()?;
+    let mut options = client_options(&source.common);
+    options.total_timeout = options.total_timeout.min(within);
+    options.attempt_timeout = options.attempt_timeout.min(within);
+    options.connect_timeout = options.connect_timeout.min(within);
+    options.retry.max_attempts = 1;
+    let (_, caller) = calling(&connection, options, world, None)?;
+    Ok(Upstream { connector: connection.connector, caller })
+}
+
 fn parts(source: &SourceEntry, world: &World, shared: Option<&SharedTokens>) -> Result<SourceParts, Failure> {
     let common = &source.common;
     // Checked with the configuration; a machine without root certificates is found out here.
     let wrong = |what: String| Failure::Failed(anyhow!("source '{}': {what}", common.name));
     let connection = source.connect().map_err(wrong)?;
-    let client = client(client_options(common), world).map_err(wrong)?;
-    let caller: Arc<dyn Caller> = match &connection.oauth2 {
-        None => client.clone(),
-        Some(oauth2) => {
-            let tokens = tokens(oauth2, common, world, shared.cloned()).map_err(wrong)?;
-            let authorized = Authorized::new(client.clone(), tokens).within(common.total_timeout.duration());
-            Arc::new(authorized.only_to(connection.base_url.origin()))
-        }
-    };
+    let (client, caller) = calling(&connection, client_options(common), world, shared.cloned()).map_err(wrong)?;
     let unless_never = |period: Period| Some(period.duration()).filter(|period| !period.is_zero());
     Ok(SourceParts {
         name: common.name.clone(),
@@ -128,25 +176,41 @@ fn parts(source: &SourceEntry, world: &World, shared: Option<&SharedTokens>) -> 
     })
 }
 
-fn client(options: ClientOptions, world: &World) -> Result<Arc<Client>, String> {
-    let surroundings = Surroundings { clock: world.clock.clone(), ..Surroundings::default() };
-    Client::new(&options, surroundings).map(Arc::new).map_err(|error| error.to_string())
+/// The client of an upstream, and what sends calls through it with all that they need.
+fn calling(
+    connection: &Connection,
+    options: ClientOptions,
+    world: &World,
+    shared: Option<SharedTokens>,
+) -> Result<(Arc<Client>, Arc<dyn Caller>), String> {
+    let client = client(&options, world)?;
+    let Some(oauth2) = &connection.oauth2 else { return Ok((client.clone(), client)) };
+    let total = options.total_timeout;
+    let authorized = Authorized::new(client.clone(), tokens(oauth2, options, world, shared)?).within(total);
+    Ok((client, Arc::new(authorized.only_to(connection.base_url.origin()))))
 }
 
-/// The manager of a source's tokens. The token endpoint has a client of its own, breaker and all: that the API fails says
-/// nothing about it.
+fn client(options: &ClientOptions, world: &World) -> Result<Arc<Client>, String> {
+    let surroundings = Surroundings { clock: world.clock.clone(), ..Surroundings::default() };
+    Client::new(options, surroundings).map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// The manager of a source's tokens, given how its API is called. The token endpoint has a client of its own, breaker and all:
+/// that the API fails says nothing about it.
 fn tokens(
     oauth2: &OAuth2,
-    source: &Common,
+    api: ClientOptions,
     world: &World,
     shared: Option<SharedTokens>,
 ) -> Result<TokenManager, String> {
-    let upstream = format!("{}-token", source.name);
-    let patience = source.attempt_timeout.duration().min(Duration::from_secs(10));
-    let mut options = client_options(source).for_token_endpoint();
+    // No source can be called so: its metrics and logs are nobody else's.
+    let upstream = format!("{}/token", api.name);
+    let patience = api.attempt_timeout.min(Duration::from_secs(10));
+    let mut options = api.for_token_endpoint();
     options.name.clone_from(&upstream);
-    let caller = client(options, world)?;
+    let caller = client(&options, world)?;
+    let credentials = credentials(oauth2).map_err(|fault| fault.to_string())?;
     let options = TokenOptions { upstream, patience, ..TokenOptions::default() };
     let random = Arc::new(SystemRandom);
-    Ok(TokenManager::new(credentials(oauth2)?, options, caller, shared, world.clock.clone(), random))
+    Ok(TokenManager::new(credentials, options, caller, shared, world.clock.clone(), random))
 }

@@ -50,6 +50,18 @@ async fn a_setting_tells_where_it_was_said_and_secrets_are_never_shown() {
 }
 
 #[tokio::test]
+async fn what_came_from_a_variable_is_not_shown_wherever_it_stands() {
+    let desk = Desk::new().with("SHOP_KEY", "pssst");
+    let source = "[[sources]]\nname = 'shop'\nkind = 'rest'\nbase_url = 'https://shop.example/${SHOP_KEY}/v1'\n\
+                  list = { path = '' }\nfields = { key = '/id', sku = '/sku' }\n";
+    desk.file("haat.toml", source);
+    for words in [&["config", "show"][..], &["config", "show", "--json"]] {
+        let shown = desk.run(words).await.exits(0).stdout;
+        assert!(shown.contains("shop") && shown.contains("(hidden)") && !shown.contains("pssst"), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn an_encryption_key_that_is_none_is_refused_before_anything_starts() {
     let short = Desk::new().with("HAAT_AUTH__ENCRYPTION_KEY", "c2hvcnQ=");
     let ran = short.run(&["serve"]).await.exits(78);

@@ -1,6 +1,9 @@
 //! `haat doctor`.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use haat_demo_upstream::{DemoUpstream, Fault, Kind, Options};
 
 use crate::program::{Desk, Ran};
 
@@ -113,4 +116,93 @@ async fn a_client_whose_policy_is_gone_is_noticed() {
     let (_, report) = examine(&desk).await;
     assert_eq!(verdict(&report, "access"), "warn", "{report:#}");
     assert!(report.to_string().contains("the client 'shop' has the rate-limit policy 'partner'"), "{report:#}");
+}
+
+/// What is found about sources.
+fn of_sources(report: &serde_json::Value) -> Vec<(&str, String)> {
+    let findings = report["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == "sources");
+    findings.map(|f| (f["verdict"].as_str().unwrap(), format!("{} → {}", f["detail"], f["advice"]))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_is_asked_for_a_token_and_its_first_page_and_for_nothing_else() {
+    let upstream = DemoUpstream::start(Options { products: 30, ..Options::default() }).await.unwrap();
+    let section = upstream.sources_section("market");
+    let desk = Desk::new();
+    let look = async |toml: &str| {
+        desk.file("haat.toml", toml);
+        let (code, report) = examine(&desk).await;
+        let found = of_sources(&report);
+        assert_eq!(found.len(), 1, "{report:#}");
+        let (verdict, told) = found.into_iter().next().unwrap();
+        (code, verdict.to_owned(), told)
+    };
+    let (code, verdict, told) = look(&section).await;
+    assert_eq!((code, &*verdict), (Some(0), "ok"), "{told}");
+    assert!(told.contains("market: 30 items on its first page"), "{told}");
+    let seen: Vec<_> = upstream.stats().routes.keys().map(ToString::to_string).collect();
+    assert_eq!(seen, ["GET /products", "POST /oauth/token"]);
+    assert!(!desk.path("data").exists(), "it changes nothing here either");
+
+    for (right, wrong, verdict, says) in [
+        (
+            "client_secret = \"open-air-market\"",
+            "client_secret = \"another\"",
+            "fail",
+            "invalid_client → check the token endpoint",
+        ),
+        ("allow_networks = [\"127.0.0.0/8\"]", "", "fail", "allow_networks"),
+        ("items = \"/results\"", "items = \"/items\"", "fail", "compare list.items"),
+        ("path = \"products\"", "path = \"goods\"", "fail", "404"),
+        ("name = \"/title\"", "name = \"/titel\"", "fail", "of which 30 cannot be understood"),
+    ] {
+        assert!(section.contains(right), "{right}");
+        let (code, found, told) = look(&section.replacen(right, wrong, 1)).await;
+        assert_eq!((code, &*found), (Some(1), verdict), "{wrong}: {told}");
+        assert!(told.contains(says) && !told.contains("open-air-market"), "{wrong}: {told}");
+    }
+    // What passes by itself is no failure of the deployment, and is not waited for.
+    for (fault, says) in [(Kind::Down, "it answers 503"), (Kind::Hang, "no answer within")] {
+        upstream.fault(Fault::from(fault).of_products(), None);
+        let asked = Instant::now();
+        let (code, verdict, told) = look(&section).await;
+        assert_eq!((code, &*verdict), (Some(0), "warn"), "{told}");
+        assert!(told.contains(says), "{told}");
+        assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sources_wait_for_and_what_is_left_of_former_ones_is_told() {
+    let upstream = DemoUpstream::start(Options { products: 60, ..Options::default() }).await.unwrap();
+    let section = upstream.sources_section("market").replace("full_schedule", "give_up_after = \"1s\"\nfull_schedule");
+    let desk = Desk::new();
+    desk.file("haat.toml", &section);
+    desk.run(&["sync", "market", "--full"]).await.exits(0);
+    let told = async || {
+        let (code, report) = examine(&desk).await;
+        assert_eq!(code, Some(0), "{report:#}");
+        of_sources(&report).into_iter().map(|(verdict, told)| format!("{verdict} {told}")).collect::<Vec<_>>()
+    };
+    let all_is_well = told().await;
+    assert!(all_is_well.len() == 1 && all_is_well[0].starts_with("ok market: "), "{all_is_well:?}");
+
+    desk.run(&["sources", "breaker", "market", "open"]).await.exits(0);
+    assert!(told().await.iter().any(|t| t.contains("`haat sources breaker market auto`")), "{:?}", told().await);
+    desk.run(&["sources", "breaker", "market", "auto"]).await.exits(0);
+
+    let ids: Vec<_> = upstream.products().iter().map(|product| product.id.clone()).collect();
+    ids.iter().skip(20).for_each(|id| assert!(upstream.delete(id)));
+    desk.run(&["sync", "market", "--full"]).await.exits(1);
+    assert!(told().await.iter().any(|t| t.contains("`haat sync market --confirm-removals`")), "{:?}", told().await);
+
+    upstream.fault(Fault::from(Kind::Down).of_products(), None);
+    desk.run(&["sync", "market", "--full"]).await.exits(1);
+    upstream.fault(Kind::Ok, None);
+    let failing = told().await;
+    assert!(failing.iter().any(|t| t.contains("the last 1 runs have failed") && t.contains("503")), "{failing:?}");
+
+    desk.file("haat.toml", section.replace("name = \"market\"", "name = \"shop\""));
+    let former = told().await;
+    assert!(former.iter().any(|t| t.contains("market: is not declared any more") && t.contains("(60)")), "{former:?}");
 }

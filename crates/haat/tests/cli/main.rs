@@ -3,8 +3,10 @@
 
 mod access;
 mod configuration;
+mod demo_upstream;
 mod doctor;
 mod index;
 mod program;
 mod serving;
+mod sources;
 mod transfer;

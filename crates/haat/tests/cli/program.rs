@@ -94,8 +94,13 @@ impl Desk {
 
     /// Starts a server and waits until it says where it listens.
     pub async fn serve(&self, args: &[&str]) -> Server {
+        self.start(&[&["serve"], args].concat()).await
+    }
+
+    /// Starts a command that serves, and waits until it says where it listens.
+    pub async fn start(&self, args: &[&str]) -> Server {
         let log = std::fs::File::create(self.path("server.log")).unwrap();
-        let mut command = self.command(&[&["serve"], args].concat());
+        let mut command = self.command(args);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut server = Server {
             lines: BufReader::new(child.stdout.take().unwrap()).lines(),
@@ -106,7 +111,7 @@ impl Desk {
         };
         let line = server.line_with("listen").await;
         let start = line.find("http://").unwrap();
-        server.url = line[start..].split(['"', ' ']).next().unwrap().to_owned();
+        server.url = line[start..].split(['"', ' ']).next().unwrap().trim_end_matches('\\').to_owned();
         server
     }
 
@@ -118,7 +123,7 @@ impl Desk {
     }
 }
 
-/// A running `haat serve`; killed when dropped.
+/// A running `haat serve`, or another command that serves; killed when dropped.
 pub struct Server {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,

@@ -3,7 +3,7 @@
 mod base64url;
 mod guards;
 mod rotation;
-mod secrets;
+pub mod secrets;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

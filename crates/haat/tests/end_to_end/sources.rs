@@ -4,6 +4,7 @@ mod crash;
 mod live;
 mod market;
 mod operating;
+mod tokens;
 
 use haat_demo_upstream::{Kind, Options};
 use rstest::rstest;
@@ -91,12 +92,27 @@ async fn more_than_a_share_goes_only_when_somebody_confirms_it() {
     let run = server.synchronize("market", &json!({"mode": "full"})).await;
     assert_eq!((&run["state"], &run["counts"]["vanished"]), (&json!("awaiting_confirmation"), &json!(60)), "{run}");
     assert!(run["message"].as_str().is_some_and(|text| text.contains("confirm")), "{run}");
+    let vanished = run["vanished"].as_array().unwrap();
+    let named = vanished.iter().all(|of| ids.contains(&of["key"].as_str().unwrap().to_owned()) && of["sku"].is_string());
+    assert!(named && vanished.len() == 60, "{run}");
+    let told = stage.run(&["sources"]).await.succeeded().stdout;
+    assert!(told.contains("would go: ") && told.contains("and 40 more would go"), "{told}");
     server.caught_up().await;
     assert_eq!(server.total(&[]).await, 100);
     let source = server.source("market").await;
     assert_eq!(source["state"], "awaiting_confirmation", "{source}");
-    let run = server.synchronize("market", &json!({"confirm_removals": true})).await;
+    let another = json!({"confirm_removals": "01890a5d-ac96-774b-bcce-b302099a8057"});
+    assert_eq!(server.ask_sync("market", &another).await.problem(409, "nothing_to_confirm")["run"], run["id"]);
+    let id = run["id"].clone();
+    let run = server.synchronize("market", &json!({"confirm_removals": id})).await;
     assert_eq!((&run["state"], &run["counts"]["removed"]), (&json!("done"), &json!(60)), "{run}");
+    // Once more, as a request that is sent again or a nightly job would: it lets nothing else go.
+    ids.iter().take(40).for_each(|id| assert!(upstream.delete(id)));
+    for again in [json!({"confirm_removals": true}), json!({"confirm_removals": id})] {
+        assert_eq!(server.ask_sync("market", &again).await.problem(409, "nothing_to_confirm")["run"], Value::Null);
+    }
+    let refused = stage.run(&["sync", "market", "--confirm-removals"]).await;
+    assert!(refused.code == Some(2) && refused.stderr.contains("nothing to confirm"), "{refused:?}");
     // The listing was asked for before the removals: an answer kept ready may be shown for up to a second more.
     eventually("the listing is without them", SOON, async || (server.total(&[]).await == 40).then_some(())).await;
 }
@@ -127,7 +143,7 @@ async fn one_sync_of_a_source_at_a_time_across_replicas() {
     let problem = refused.problem(409, "sync_running");
     assert_eq!(problem["run"], begun["run"]["id"]);
     let refused = stage.run(&["sync", "market"]).await;
-    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert_eq!(refused.code, Some(75), "{refused:?}");
     assert!(refused.stderr.contains("under way"), "{refused:?}");
     let run = other.run_of("market", SOON).await;
     assert_eq!(run["state"], "done", "{run}");

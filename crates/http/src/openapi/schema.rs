@@ -7,7 +7,7 @@ mod live;
 mod product;
 
 pub(crate) use choices::{Boolean, CountMode, Facets, Fields, Format, MomentText, NearText, Sort, StatusName};
-pub(crate) use live::LiveProduct;
+pub(crate) use live::{LiveMember, LiveProduct};
 pub(crate) use product::{
     CurrencyCode, Key, ListedProduct, Product, ProductInput, ProductPatch, ProductReplacement, SkuText,
     SuggestedProduct,

@@ -99,6 +99,10 @@ codes! {
     SyncRunning, "sync_running", CONFLICT, "The source is being synchronised",
         "A run of this source is under way, on this server or another, or by `haat sync`; there is one at a time. \
          `GET /v1/sources/{name}` shows how far it has come; `run` is its id.";
+    NothingToConfirm, "nothing_to_confirm", CONFLICT, "No removals wait for this confirmation",
+        "A confirmation is of what a run has found vanished and waits to remove. None waits (the removals may have been confirmed already), \
+         the one that waits is not the one that was named, or it began under other settings. `run` is the id of the one that waits, if \
+         there is one: `GET /v1/sources/{name}` shows what it would remove.";
     IdempotencyKeyInFlight, "idempotency_key_in_flight", CONFLICT, "The same request is still being carried out",
         "A request with the same idempotency key has not been answered yet. Wait a moment and send it again: the answer will be the first one's.";
     ChangesCompacted, "changes_compacted", GONE, "Changes from that place are no longer kept",

@@ -2,15 +2,19 @@
 
 pub(crate) mod schema;
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 use haat_catalog::Violation;
 use haat_sources::service::{SourceStatus, StartError};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use tracing::Instrument;
 
 use crate::answer;
-use crate::extract::access::{Granted, SourcesManage};
+use crate::extract::access::{CallerAddress, Granted, SourcesManage};
 use crate::extract::body::{JsonBody, OptionalJson};
 use crate::extract::parameters::Parameters;
 use crate::extract::path::Segment;
@@ -21,9 +25,9 @@ use schema::{BreakerInput, Source, Sources, SyncInput};
 /// List the sources
 ///
 /// The upstream catalogues that the configuration declares, and how each stands: its newest run, how far behind it is, and its
-/// circuit breaker on every server.
+/// circuit breaker on every server. Behind them those that it does not declare any more and that have products here.
 #[utoipa::path(get, path = "/v1/sources", operation_id = "listSources", tag = "sources",
-    responses((status = 200, description = "All of them, as the configuration names them.", body = Sources)),
+    responses((status = 200, description = "All of them, in the order of the configuration.", body = Sources)),
     security(("oauth" = ["sources:manage"])))]
 pub(crate) async fn list(
     State(app): State<SharedApp>,
@@ -53,7 +57,8 @@ pub(crate) async fn show(
 /// Synchronise a source
 ///
 /// Begins at once, or goes on with a run that was interrupted, and does not wait for its end: `GET /v1/sources/{name}` shows how
-/// it stands. One run of a source at a time, on all servers.
+/// it stands. One run of a source at a time, on all servers. With `confirm_removals` the run that waits for it goes on, and no
+/// other begins.
 #[utoipa::path(post, path = "/v1/sources/{name}/sync", operation_id = "syncSource", tag = "sources",
     params(("name" = String, Path, description = "The source's name")),
     request_body(content = Option<SyncInput>, content_type = "application/json"),
@@ -63,19 +68,54 @@ pub(crate) async fn show(
     security(("oauth" = ["sources:manage"])))]
 pub(crate) async fn sync(
     State(app): State<SharedApp>,
-    _access: Granted<SourcesManage>,
+    access: Granted<SourcesManage>,
+    CallerAddress(address): CallerAddress,
     Segment(name): Segment,
     parameters: Parameters,
     OptionalJson(body): OptionalJson,
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
     let request = schema::sync_request(body)?;
-    app.services.sources.start(&name, request).await.map_err(refused)?;
-    let mut response = json(StatusCode::ACCEPTED, &status(&app, &name).await?)?;
+    let (sources, by, of) = (Arc::clone(&app.services.sources), By::of(&access, address), name.clone());
+    let started = to_its_end(async move {
+        let status = sources.start(&of, request).await?;
+        let (run, mode) = status.run.as_ref().map(|run| (tracing::field::display(run.id), run.mode.name())).unzip();
+        let confirmed = request.confirms.is_some();
+        tracing::info!(target: "haat::audit", source = of, run, mode, confirmed, by = &*by.client, address = %by.address, "source synchronised");
+        Ok(status)
+    });
+    let mut response = json(StatusCode::ACCEPTED, &started.await?)?;
     if let Ok(location) = HeaderValue::try_from(format!("/v1/sources/{name}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// Stop the synchronisation of a source
+///
+/// A run that is under way, on whichever server or in whichever command, ends as `cancelled` with its next page, or within a third of
+/// the source's lease; what it has written stays. So does one that waits for a confirmation, and nothing goes. The next run begins
+/// anew, as the schedule says. Where there is none, nothing happens.
+#[utoipa::path(delete, path = "/v1/sources/{name}/sync", operation_id = "cancelSync", tag = "sources",
+    params(("name" = String, Path, description = "The source's name")),
+    responses((status = 204, description = "No run of the source goes on.")),
+    security(("oauth" = ["sources:manage"])))]
+pub(crate) async fn cancel(
+    State(app): State<SharedApp>,
+    access: Granted<SourcesManage>,
+    CallerAddress(address): CallerAddress,
+    Segment(name): Segment,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    parameters.expect_none()?;
+    let (sources, by) = (Arc::clone(&app.services.sources), By::of(&access, address));
+    let cancelled = to_its_end(async move {
+        if let Some(run) = sources.cancel(&name).await? {
+            tracing::info!(target: "haat::audit", source = name, run = %run.id, by = &*by.client, address = %by.address, "synchronisation cancelled");
+        }
+        Ok(())
+    });
+    cancelled.await.map(|()| answer::no_content())
 }
 
 /// Tell a source's circuit breakers what to do
@@ -89,15 +129,44 @@ pub(crate) async fn sync(
     security(("oauth" = ["sources:manage"])))]
 pub(crate) async fn breaker(
     State(app): State<SharedApp>,
-    _access: Granted<SourcesManage>,
+    access: Granted<SourcesManage>,
+    CallerAddress(address): CallerAddress,
     Segment(name): Segment,
     parameters: Parameters,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
     let order = schema::breaker_order(body.value)?;
-    app.services.sources.order_breaker(&name, order).await.map_err(refused)?;
+    let (sources, by, of) = (Arc::clone(&app.services.sources), By::of(&access, address), name.clone());
+    let ordered = to_its_end(async move {
+        sources.order_breaker(&of, order).await?;
+        tracing::info!(target: "haat::audit", source = of, order = order.name(), by = &*by.client, address = %by.address, "breaker ordered");
+        Ok(())
+    });
+    ordered.await?;
     json(StatusCode::OK, &status(&app, &name).await?)
+}
+
+/// Who asks, for the audit log.
+struct By {
+    client: Arc<str>,
+    address: IpAddr,
+}
+
+impl By {
+    fn of(access: &Granted<SourcesManage>, address: IpAddr) -> Self {
+        Self { client: Arc::clone(&access.caller.client), address }
+    }
+}
+
+/// Does what is asked for in a task of its own, so that it is done, and told in the audit log, whether or not the caller waits for it.
+async fn to_its_end<T: Send + 'static>(
+    act: impl Future<Output = Result<T, StartError>> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::spawn(act.in_current_span()).await {
+        Ok(done) => done.map_err(refused),
+        Err(error) => Err(Problem::because(Code::InternalError, error.to_string())),
+    }
 }
 
 async fn status(app: &App, name: &str) -> Result<SourceStatus, Problem> {
@@ -116,6 +185,10 @@ fn refused(error: StartError) -> Problem {
         StartError::Running(run) => {
             let detail = format!("A run of this source is under way since {}, by {}.", run.started_at, run.owner);
             Problem::new(Code::SyncRunning, detail).with("run", run.id.to_string())
+        }
+        StartError::NothingToConfirm { why, waits } => {
+            let detail = format!("There is nothing to confirm: {why}.");
+            Problem::new(Code::NothingToConfirm, detail).with("run", waits.map(|run| run.to_string()))
         }
         StartError::Lost => Problem::new(Code::SyncRunning, Code::SyncRunning.about()),
         StartError::Store(error) => error.into(),

@@ -80,8 +80,8 @@ impl AssertionKey {
         self.0.kid.as_deref()
     }
 
-    /// Its algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
-    fn algorithm(&self) -> &'static str {
+    /// The algorithm that it signs by: `EdDSA`, `ES256` or `RS256` (RFC 7518 §3.1, RFC 8037 §3.1).
+    pub fn algorithm(&self) -> &'static str {
         match &self.0.pair {
             Pair::Ed(_) => "EdDSA",
             Pair::Ec(_) => "ES256",

@@ -41,8 +41,10 @@ pub struct AuthSettings {
     private_key: Option<Secret>,
     /// `private_key_jwt`: what the key is called (`kid`).
     key_id: Option<String>,
-    /// `private_key_jwt`: how it signs.
+    /// `private_key_jwt`: how it signs, to be sure that the key is of that kind.
     algorithm: Option<KeyAlgorithm>,
+    /// `private_key_jwt`: for whom the assertion is (`aud`); the token endpoint, if it is not said.
+    assertion_audience: Option<String>,
     /// `oauth2`: what the token shall allow.
     scopes: Option<Vec<String>>,
     /// `oauth2`: for whom it is, where the provider wants a parameter `audience`.
@@ -86,6 +88,17 @@ pub enum KeyAlgorithm {
     RS256,
 }
 
+impl KeyAlgorithm {
+    /// Its name (RFC 7518 §3.1, RFC 8037 §3.1).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EdDSA => "EdDSA",
+            Self::ES256 => "ES256",
+            Self::RS256 => "RS256",
+        }
+    }
+}
+
 /// By what a client shows who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientCredential {
@@ -97,10 +110,12 @@ pub enum ClientCredential {
     PrivateKey {
         /// PKCS#8 in PEM.
         key: Secret,
-        /// How it signs.
-        algorithm: KeyAlgorithm,
+        /// How it has to sign; `None` for as it can.
+        algorithm: Option<KeyAlgorithm>,
         /// What it is called.
         key_id: Option<String>,
+        /// For whom its assertions are; `None` for the token endpoint.
+        audience: Option<String>,
     },
 }
 
@@ -192,6 +207,7 @@ impl AuthSettings {
             ("private_key", self.private_key.is_some(), Oauth2, "oauth2"),
             ("key_id", self.key_id.is_some(), Oauth2, "oauth2"),
             ("algorithm", self.algorithm.is_some(), Oauth2, "oauth2"),
+            ("assertion_audience", self.assertion_audience.is_some(), Oauth2, "oauth2"),
             ("scopes", self.scopes.is_some(), Oauth2, "oauth2"),
             ("audience", self.audience.is_some(), Oauth2, "oauth2"),
             ("resource", self.resource.is_some(), Oauth2, "oauth2"),
@@ -208,17 +224,32 @@ impl AuthSettings {
     fn credential(&self, key: &str) -> Result<ClientCredential, SettingError> {
         let at = |name: &str| format!("{key}.{name}");
         let secret = || needed(&self.client_secret, at("client_secret")).cloned();
-        match self.method.unwrap_or_default() {
-            ClientMethod::PrivateKeyJwt => Ok(ClientCredential::PrivateKey {
-                key: needed(&self.private_key, at("private_key"))?.clone(),
-                algorithm: *needed(&self.algorithm, at("algorithm"))?,
-                key_id: self.key_id.clone(),
-            }),
-            _ if self.private_key.is_some() => {
-                Err(SettingError::new(at("method"), "has to be \"private_key_jwt\" where there is a `private_key`"))
+        let of_keys = [
+            ("private_key", self.private_key.is_some()),
+            ("key_id", self.key_id.is_some()),
+            ("algorithm", self.algorithm.is_some()),
+            ("assertion_audience", self.assertion_audience.is_some()),
+        ];
+        let of_keys = of_keys.into_iter().find(|(_, is_set)| *is_set);
+        match (self.method.unwrap_or_default(), of_keys) {
+            (ClientMethod::PrivateKeyJwt, _) if self.assertion_audience.as_deref() == Some("") => Err(
+                SettingError::new(at("assertion_audience"), "is empty; write the provider's issuer, or leave it out"),
+            ),
+            (ClientMethod::PrivateKeyJwt, _) if self.client_secret.is_some() => {
+                Err(SettingError::new(at("client_secret"), "is not used where there is a `private_key`; leave it out"))
             }
-            ClientMethod::ClientSecretBasic => secret().map(ClientCredential::SecretBasic),
-            ClientMethod::ClientSecretPost => secret().map(ClientCredential::SecretPost),
+            (ClientMethod::PrivateKeyJwt, _) => Ok(ClientCredential::PrivateKey {
+                key: needed(&self.private_key, at("private_key"))?.clone(),
+                algorithm: self.algorithm,
+                key_id: self.key_id.clone(),
+                audience: self.assertion_audience.clone(),
+            }),
+            (_, Some((name, _))) => {
+                let detail = format!("has to be \"private_key_jwt\" where there is `{name}`");
+                Err(SettingError::new(at("method"), detail))
+            }
+            (ClientMethod::ClientSecretBasic, None) => secret().map(ClientCredential::SecretBasic),
+            (ClientMethod::ClientSecretPost, None) => secret().map(ClientCredential::SecretPost),
         }
     }
 }
@@ -326,9 +357,14 @@ mod tests {
         );
         assert!(!format!("{oauth2:?}").contains("s3cret"));
         let key = json!({"type": "oauth2", "token_url": "https://login.example/token", "client_id": "haat",
-            "method": "private_key_jwt", "private_key": "PEM", "algorithm": "ES256", "key_id": "k"});
-        let credential = auth(key).unwrap().into_oauth2().unwrap().credential;
-        assert!(matches!(credential, ClientCredential::PrivateKey { algorithm: KeyAlgorithm::ES256, .. }));
+            "method": "private_key_jwt", "private_key": "PEM", "algorithm": "ES256", "key_id": "k",
+            "assertion_audience": "https://login.example"});
+        let ClientCredential::PrivateKey { algorithm, audience, .. } =
+            auth(key).unwrap().into_oauth2().unwrap().credential
+        else {
+            panic!("no key")
+        };
+        assert_eq!((algorithm, audience.as_deref()), (Some(KeyAlgorithm::ES256), Some("https://login.example")));
     }
 
     #[rstest]
@@ -344,6 +380,9 @@ mod tests {
     #[case(json!({"type": "oauth2", "token_url": "https://x.example", "client_id": "a"}), "auth.client_secret")]
     #[case(json!({"type": "oauth2", "token_url": "https://x.example", "client_id": "a", "method": "private_key_jwt"}), "auth.private_key")]
     #[case(json!({"type": "oauth2", "token_url": "https://x.example", "client_id": "a", "private_key": "x"}), "auth.method")]
+    #[case(json!({"type": "oauth2", "token_url": "https://x.example", "client_id": "a", "client_secret": "x", "assertion_audience": "y"}), "auth.method")]
+    #[case(json!({"type": "oauth2", "token_url": "https://x.example", "client_id": "a", "method": "private_key_jwt", "private_key": "x", "assertion_audience": ""}), "auth.assertion_audience")]
+    #[case(json!({"type": "basic", "username": "a", "password": "x", "assertion_audience": "y"}), "auth.assertion_audience")]
     fn mistakes_are_named(#[case] settings: Value, #[case] key: &str) {
         let error = auth(settings).unwrap_err();
         assert_eq!(error.key, key, "{error}");

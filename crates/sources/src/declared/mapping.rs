@@ -12,8 +12,9 @@ use super::convert::kind_of;
 use super::field::{Field, FieldSettings, Natural, Refusal};
 use super::money::{Price, PriceSettings};
 use super::pointer::Pointer;
-use super::settings::SettingError;
+use super::settings::{Faults, SettingError};
 use crate::connector::Mapped;
+use crate::live::LiveField;
 use crate::ports::Item;
 use crate::run::ItemError;
 
@@ -112,29 +113,40 @@ impl FieldsSettings {
         &self.key
     }
 
-    /// The mapping that is meant.
-    ///
-    /// # Errors
-    /// The first field that cannot be read so.
-    pub fn meaning(&self) -> Result<Mapping, SettingError> {
+    /// What says how new an item is, as it is written.
+    pub fn order(&self) -> Option<&FieldSettings> {
+        self.order.as_ref().or(self.updated_at.as_ref())
+    }
+
+    /// The mapping that is meant; `None` when a field cannot be read so, which is noted.
+    pub fn meaning(&self, faults: &mut Faults) -> Option<Mapping> {
         let field =
             |name: &str, settings: &FieldSettings, natural| settings.meaning(&format!("fields.{name}"), natural);
         let optional = |name, settings: &Option<FieldSettings>, natural| {
             settings.as_ref().map(|settings| field(name, settings, natural)).transpose()
         };
         let attributes = self.attributes.as_ref().map(|attributes| attributes.meaning("fields.attributes"));
-        Ok(Mapping {
-            key: field("key", &self.key, Natural::Text)?,
-            sku: field("sku", &self.sku, Natural::Text)?,
-            order: optional("order", &self.order, Natural::Order)?,
-            changed_at: optional("updated_at", &self.updated_at, Natural::Moment)?,
-            members: self.members()?,
-            attributes: attributes.transpose()?,
-            variants: self.variants.as_ref().map(VariantsSettings::meaning).transpose()?,
+        // All of them, so that all that is wrong is noted, before one that is missing ends it.
+        let key = faults.note(field("key", &self.key, Natural::Text));
+        let sku = faults.note(field("sku", &self.sku, Natural::Text));
+        let order = faults.note(optional("order", &self.order, Natural::Order));
+        let changed_at = faults.note(optional("updated_at", &self.updated_at, Natural::Moment));
+        let members = self.members(faults);
+        let attributes = faults.note(attributes.transpose());
+        let variants = faults.note(self.variants.as_ref().map(VariantsSettings::meaning).transpose());
+        Some(Mapping {
+            key: key?,
+            sku: sku?,
+            order: order?,
+            changed_at: changed_at?,
+            members,
+            attributes: attributes?,
+            variants: variants?,
         })
     }
 
-    fn members(&self) -> Result<Vec<(&'static str, Member)>, SettingError> {
+    /// The members that can be read; those that cannot are noted.
+    fn members(&self, faults: &mut Faults) -> Vec<(&'static str, Member)> {
         let mut members = Vec::new();
         for (name, settings, natural) in [
             ("name", &self.name, Natural::Text),
@@ -150,22 +162,22 @@ impl FieldsSettings {
             ("status", &self.status, Natural::Status),
             ("created_at", &self.created_at, Natural::Moment),
         ] {
-            if let Some(settings) = settings {
-                members.push((name, Member::Plain(settings.meaning(&format!("fields.{name}"), natural)?)));
-            }
+            let read = settings.as_ref().map(|settings| settings.meaning(&format!("fields.{name}"), natural));
+            members.extend(read.and_then(|read| Some((name, Member::Plain(faults.note(read)?)))));
         }
         for (name, settings) in [("price", &self.price), ("list_price", &self.list_price)] {
-            if let Some(settings) = settings {
-                members.push((name, Member::Price(settings.meaning(&format!("fields.{name}"))?)));
-            }
+            let read = settings.as_ref().map(|settings| settings.meaning(&format!("fields.{name}")));
+            members.extend(read.and_then(|read| Some((name, Member::Price(faults.note(read)?)))));
         }
         if let Some(LocationSettings { lat, lon }) = &self.location {
             let degrees = |name: &str, settings: &FieldSettings| {
                 settings.meaning(&format!("fields.location.{name}"), Natural::Degrees)
             };
-            members.push(("location", Member::Location { lat: degrees("lat", lat)?, lon: degrees("lon", lon)? }));
+            if let (Some(lat), Some(lon)) = (faults.note(degrees("lat", lat)), faults.note(degrees("lon", lon))) {
+                members.push(("location", Member::Location { lat, lon }));
+            }
         }
-        Ok(members)
+        members
     }
 }
 
@@ -277,6 +289,11 @@ impl Member {
 }
 
 impl Mapping {
+    /// Whether items are asked what they say of a member that can be live.
+    pub fn has(&self, field: LiveField) -> bool {
+        self.members.iter().any(|(name, _)| *name == field.name())
+    }
+
     /// What the source calls an item.
     pub fn key(&self, item: &Value) -> Option<String> {
         text_of(&self.key, item).and_then(|key| checked_key(key, self.key.place())).ok()

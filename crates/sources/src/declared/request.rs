@@ -42,7 +42,7 @@ impl Template {
                     None if known.is_empty() => "none may stand here".to_owned(),
                     None => format!("there are {{{}}}", known.join("}, {")),
                 };
-                return Err(SettingError::new(key, format!("{{{name}}} is no placeholder: {hint}")));
+                return Err(SettingError::new(key, format!("has a placeholder that is none: {hint}")));
             }
             pieces.extend([Piece::Text(before.to_owned()), Piece::Place(name.to_owned())]);
             rest = behind;

@@ -26,11 +26,62 @@ impl SettingError {
         Self { key: key.into(), detail: detail.into() }
     }
 
+    /// The member of the outermost table in which it is.
+    fn member(&self) -> &str {
+        self.key.split(['.', '[']).next().unwrap_or_default()
+    }
+
     /// The same, seen from the table of that name.
     #[must_use]
     pub fn within(mut self, table: &str) -> Self {
         self.key = if self.key.is_empty() { table.to_owned() } else { format!("{table}.{}", self.key) };
         self
+    }
+}
+
+/// What is wrong with settings, gathered so that all of it is told at once.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<SettingError>);
+
+impl Faults {
+    /// Notes what is wrong; `None` then.
+    pub fn note<T>(&mut self, read: Result<T, SettingError>) -> Option<T> {
+        read.map_err(|fault| self.0.push(fault)).ok()
+    }
+
+    /// What was made, if nothing is wrong.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn end<T>(self, made: Option<T>) -> Result<T, Vec<SettingError>> {
+        made.filter(|_| self.0.is_empty()).ok_or(self.0)
+    }
+}
+
+/// Reads a table of settings and tells all that is wrong with it, as far as one mistake does not hide another: one in each
+/// member of the table, and the first that is missing.
+///
+/// # Errors
+/// Everything that was found; never nothing.
+pub fn read_all<T: DeserializeOwned>(mut table: Map<String, Value>) -> Result<T, Vec<SettingError>> {
+    let mut faults: Vec<SettingError> = Vec::new();
+    loop {
+        let fault = match read::<T>(table.clone()) {
+            Ok(read) if faults.is_empty() => return Ok(read),
+            Ok(_) => return Err(faults),
+            Err(fault) => fault,
+        };
+        let member = fault.member().to_owned();
+        // A member that was taken out, or that was meant by a misspelt one, is not missing.
+        let is_known =
+            faults.iter().any(|known| known.member() == member || known.detail.contains(&format!("`{member}`")));
+        if !is_known {
+            faults.push(fault);
+        }
+        // Without what is wrong, what else is wrong shows.
+        if table.remove(&member).is_none() {
+            return Err(faults);
+        }
     }
 }
 
@@ -73,7 +124,8 @@ fn told(path: &str, message: &str) -> SettingError {
 /// What a type of Rust is called in a settings file.
 fn in_toml(expected: &str) -> &str {
     match expected {
-        "u64" | "i64" => "a whole number without quotes",
+        "u32" | "u64" | "usize" | "i64" => "a whole number without quotes",
+        "a boolean" => "true or false without quotes",
         "f64" => "a number without quotes",
         "a string" => "a text in quotes",
         "a map" => "a table",
@@ -212,6 +264,31 @@ pub fn query_text(key: &str, value: &Value) -> Result<String, SettingError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistake_in_one_member_hides_none_in_another() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[allow(dead_code, reason = "only read")]
+        struct Settings {
+            size: u64,
+            every: Period,
+            name: String,
+            #[serde(default)]
+            at: Vec<u64>,
+        }
+        let keys = |settings: Value| {
+            let Value::Object(table) = settings else { panic!("no table") };
+            read_all::<Settings>(table).unwrap_err().into_iter().map(|fault| fault.key).collect::<Vec<_>>()
+        };
+        let wrong = serde_json::json!({"size": "s3cret", "every": "soon", "nmae": "x", "at": [1, "2"]});
+        assert_eq!(keys(wrong), ["at[1]", "every", "nmae", "size"]);
+        assert_eq!(keys(serde_json::json!({"every": 5})), ["every", "size"]);
+        let Value::Object(good) = serde_json::json!({"size": 1, "every": "5m", "name": "x"}) else {
+            panic!("no table")
+        };
+        assert_eq!(read_all::<Settings>(good).unwrap().size, 1);
+    }
 
     #[test]
     fn lengths_of_time_have_a_unit() {

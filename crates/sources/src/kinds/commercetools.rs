@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use haat_catalog::{Sku, Timestamp};
+use haat_catalog::{Currency, Sku, Timestamp};
 use haat_outbound::{Answer, Call};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ use crate::declared::money::currency_code;
 use crate::declared::pointer::Pointer;
 use crate::declared::progress::{Progress, malformed};
 use crate::declared::request::{Base, add_parameter, encoded};
-use crate::declared::settings::{Period, Secret, SettingError, base_url, read};
+use crate::declared::settings::{Faults, Period, Secret, SettingError, base_url, read_all};
 use crate::live::LiveField;
 use crate::run::{ItemError, Mode};
 
@@ -38,12 +38,8 @@ mod projection;
 pub const KIND: Kind = Kind {
     name: "commercetools",
     connect: |settings| {
-        let (connector, oauth2) = read::<CommercetoolsSettings>(settings)?.meaning()?;
-        Ok(Connection {
-            base_url: connector.base.url.clone(),
-            oauth2: Some(oauth2),
-            connector: Arc::new(connector),
-        })
+        let (connector, oauth2) = read_all::<CommercetoolsSettings>(settings)?.meaning()?;
+        Ok(Connection { base_url: connector.base.url.clone(), oauth2: Some(oauth2), connector: Arc::new(connector) })
     },
 };
 
@@ -98,47 +94,79 @@ impl CommercetoolsSettings {
     /// The source that is meant, and how the access token is fetched that its calls need.
     ///
     /// # Errors
-    /// The first setting that has no meaning.
-    pub fn meaning(&self) -> Result<(Commercetools, OAuth2), SettingError> {
-        let wrong = |key: &str, detail: &str| SettingError::new(key, detail);
-        if self.project_key.is_empty() || encoded(&self.project_key) != self.project_key {
-            return Err(wrong("project_key", "is no key of a project: letters, digits, '-' and '_'"));
-        }
+    /// The settings that have no meaning.
+    pub fn meaning(&self) -> Result<(Commercetools, OAuth2), Vec<SettingError>> {
+        let mut faults = Faults::default();
+        faults.note(self.some_locales());
+        let page_size = faults.note(self.page_size());
+        let currency = faults.note(currency_code("currency", &self.currency));
+        let project = faults.note(self.project());
+        let auth = base_url("auth_url", &self.auth_url);
+        let token_url = faults.note(auth.and_then(|auth| token_url("auth_url", &format!("{auth}oauth/token"))));
+        let list = project.as_ref().zip(currency).map(|(project, currency)| self.list(project, currency));
+        let list = list.and_then(|list| faults.note(list));
+        let base = project.map(|project| Base::new(project, &BTreeMap::new(), &Auth::None));
+        let base = base.and_then(|base| faults.note(base));
+        let made = || {
+            let mapping = Projection {
+                locales: self.locales.clone(),
+                supply_channel: self.supply_channel.clone(),
+                brand_attribute: self.brand_attribute.clone(),
+                attributes: self.attributes.clone(),
+            };
+            let overlap = self.overlap.unwrap_or(OVERLAP).0;
+            let connector = Commercetools { base: base?, list: list?, page_size: page_size?, overlap, mapping };
+            Some((connector, self.oauth2(token_url?)))
+        };
+        let made = made();
+        faults.end(made)
+    }
+
+    fn some_locales(&self) -> Result<(), SettingError> {
         if self.locales.is_empty() || self.locales.iter().any(String::is_empty) {
-            return Err(wrong("locales", "must name at least one locale, the preferred one first: [\"en-GB\", \"en\"]"));
+            let detail = "must name at least one locale, the preferred one first: [\"en-GB\", \"en\"]";
+            return Err(SettingError::new("locales", detail));
         }
-        let page_size = self.page_size.unwrap_or(MOST_ITEMS);
-        if !(1..=MOST_ITEMS).contains(&page_size) {
-            return Err(wrong("page_size", &format!("must be from 1 to {MOST_ITEMS}")));
+        Ok(())
+    }
+
+    fn page_size(&self) -> Result<u64, SettingError> {
+        let size = self.page_size.unwrap_or(MOST_ITEMS);
+        let wrong = || SettingError::new("page_size", format!("must be from 1 to {MOST_ITEMS}"));
+        Some(size).filter(|size| (1..=MOST_ITEMS).contains(size)).ok_or_else(wrong)
+    }
+
+    /// The address of the project.
+    fn project(&self) -> Result<Url, SettingError> {
+        if self.project_key.is_empty() || encoded(&self.project_key) != self.project_key {
+            return Err(SettingError::new("project_key", "is no key of a project: letters, digits, '-' and '_'"));
         }
-        let currency = currency_code("currency", &self.currency)?;
-        let api = base_url("api_url", &self.api_url)?;
-        let token_url = token_url("auth_url", &format!("{}oauth/token", base_url("auth_url", &self.auth_url)?))?;
-        let project = base_url("api_url", &format!("{api}{}", self.project_key))?;
-        let mut list = project.join("product-projections").map_err(|_| wrong("api_url", "makes no address"))?;
+        base_url("api_url", &format!("{}{}", base_url("api_url", &self.api_url)?, self.project_key))
+    }
+
+    /// The address of the list, with the parameters that never change.
+    fn list(&self, project: &Url, currency: Currency) -> Result<Url, SettingError> {
+        let list = project.join("product-projections");
+        let mut list = list.map_err(|_| SettingError::new("api_url", "makes no address"))?;
         add_parameter(&mut list, "withTotal", "false");
         add_parameter(&mut list, "expand", "categories[*].ancestors[*]");
         add_parameter(&mut list, "priceCurrency", currency.code());
         for (name, value) in [("priceCountry", &self.country), ("priceChannel", &self.channel)] {
             value.iter().for_each(|value| add_parameter(&mut list, name, value));
         }
+        Ok(list)
+    }
+
+    fn oauth2(&self, token_url: Url) -> OAuth2 {
         let published = || vec![format!("view_published_products:{}", self.project_key)];
-        let oauth2 = OAuth2 {
+        OAuth2 {
             token_url,
             client_id: self.client_id.clone(),
             credential: ClientCredential::SecretBasic(self.client_secret.clone()),
             scopes: self.scopes.clone().unwrap_or_else(published),
             audience: None,
             resource: None,
-        };
-        let mapping = Projection {
-            locales: self.locales.clone(),
-            supply_channel: self.supply_channel.clone(),
-            brand_attribute: self.brand_attribute.clone(),
-            attributes: self.attributes.clone(),
-        };
-        let overlap = self.overlap.unwrap_or(OVERLAP).0;
-        Ok((Commercetools { base: Base::new(project, &BTreeMap::new(), &Auth::None)?, list, page_size, overlap, mapping }, oauth2))
+        }
     }
 }
 
@@ -225,6 +253,11 @@ impl Connector for Commercetools {
         xxh3_64(self.url(None, None).as_str().as_bytes())
     }
 
+    /// Versions are the project's, in whichever currency or channel.
+    fn order_fingerprint(&self) -> u64 {
+        xxh3_64(format!("version {}", self.base.url).as_bytes())
+    }
+
     fn is_incremental(&self) -> bool {
         true
     }
@@ -233,6 +266,10 @@ impl Connector for Commercetools {
     /// (<https://docs.commercetools.com/api/projects/inventory>).
     fn carries(&self, field: LiveField, mode: Mode) -> bool {
         mode == Mode::Full || field != LiveField::Stock
+    }
+
+    fn never_live(&self, field: LiveField) -> Option<&'static str> {
+        (field == LiveField::Rating).then_some("is nothing that a project of commercetools says")
     }
 
     fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call {

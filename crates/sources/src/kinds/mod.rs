@@ -17,7 +17,7 @@ pub struct Kind {
     pub name: &'static str,
     /// Makes a source of the settings that are the kind's own: those of the table without `name`, `kind`, and whatever holds
     /// for every source.
-    pub connect: fn(Map<String, Value>) -> Result<Connection, SettingError>,
+    pub connect: fn(Map<String, Value>) -> Result<Connection, Vec<SettingError>>,
 }
 
 /// A source that can be asked.
@@ -44,8 +44,8 @@ kinds! { commercetools, rest }
 /// Makes a source of a kind and its settings.
 ///
 /// # Errors
-/// When there is no such kind, or a setting is wrong: the error names the key and what to write instead.
-pub fn connect(kind: &str, settings: Map<String, Value>) -> Result<Connection, SettingError> {
+/// When there is no such kind, or settings are wrong: each error names the key and what to write instead. There is at least one.
+pub fn connect(kind: &str, settings: Map<String, Value>) -> Result<Connection, Vec<SettingError>> {
     match KINDS.iter().find(|known| known.name == kind) {
         Some(known) => (known.connect)(settings),
         None => {
@@ -54,7 +54,7 @@ pub fn connect(kind: &str, settings: Map<String, Value>) -> Result<Connection, S
                 Some(meant) => format!("did you mean \"{meant}\"?"),
                 None => format!("there are {}", names.join(", ")),
             };
-            Err(SettingError::new("kind", format!("is no kind of source: {hint}")))
+            Err(vec![SettingError::new("kind", format!("is no kind of source: {hint}"))])
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::declared::mapping::{FieldsSettings, Mapping};
 use crate::declared::pagination::{Answered, Pagination, PaginationSettings};
 use crate::declared::pointer::Pointer;
 use crate::declared::request::{Base, Target, set_parameter};
-use crate::declared::settings::{Period, SettingError, base_url, read};
+use crate::declared::settings::{Faults, Period, SettingError, base_url, read_all};
 use crate::live::LiveField;
 use crate::run::{ItemError, Mode};
 
@@ -29,12 +29,8 @@ use crate::run::{ItemError, Mode};
 pub const KIND: Kind = Kind {
     name: "rest",
     connect: |settings| {
-        let (rest, auth) = read::<RestSettings>(settings)?.meaning()?;
-        Ok(Connection {
-            base_url: rest.base.url.clone(),
-            oauth2: auth.into_oauth2(),
-            connector: Arc::new(rest),
-        })
+        let (rest, auth) = read_all::<RestSettings>(settings)?.meaning()?;
+        Ok(Connection { base_url: rest.base.url.clone(), oauth2: auth.into_oauth2(), connector: Arc::new(rest) })
     },
 };
 
@@ -101,6 +97,7 @@ pub struct Rest {
     item: Option<(Target, Pointer)>,
     mapping: Mapping,
     fingerprint: u64,
+    order_fingerprint: u64,
 }
 
 #[derive(Debug)]
@@ -114,31 +111,43 @@ impl RestSettings {
     /// The source that is meant, and how it is shown who asks.
     ///
     /// # Errors
-    /// The first setting that has no meaning.
-    pub fn meaning(&self) -> Result<(Rest, Auth), SettingError> {
-        let auth = self.auth.meaning("auth")?;
-        let base = Base::new(base_url("base_url", &self.base_url)?, &self.headers, &auth)?;
+    /// The settings that have no meaning.
+    pub fn meaning(&self) -> Result<(Rest, Auth), Vec<SettingError>> {
+        let mut faults = Faults::default();
+        let auth = faults.note(self.auth.meaning("auth"));
+        let rest = self.rest(auth.as_ref(), &mut faults);
+        faults.end(rest.zip(auth))
+    }
+
+    /// The source that is meant; `None` when something is wrong, which is noted.
+    fn rest(&self, auth: Option<&Auth>, faults: &mut Faults) -> Option<Rest> {
         let list = &self.list;
-        let target = Target::parse("list", &list.path, &list.query, &[])?;
-        let first = target.url(&base, &[]).ok_or_else(|| SettingError::new("list.path", "makes no address"))?;
-        let item = self.item.as_ref().map(|item| {
-            let target = Target::parse("item", &item.path, &item.query, &["key", "sku"])?;
-            Ok((target, Pointer::parse("item.item", &item.item)?))
-        });
-        let since = list.since.as_ref().map(|since| self.since(since)).transpose()?;
-        let fingerprint = self.fingerprint(&first);
-        let rest = Rest {
-            items: Pointer::parse("list.items", &list.items)?,
-            total: list.total.as_ref().map(|total| Pointer::parse("list.total", total)).transpose()?,
-            pagination: list.pagination.meaning("list.pagination")?,
-            item: item.transpose()?,
-            mapping: self.fields.meaning()?,
+        // All of it is read before anything that is missing ends it, so that all that is wrong is noted.
+        let url = faults.note(base_url("base_url", &self.base_url));
+        let base = url.zip(auth).and_then(|(url, auth)| faults.note(Base::new(url, &self.headers, auth)));
+        let target = faults.note(Target::parse("list", &list.path, &list.query, &[]));
+        let items = faults.note(Pointer::parse("list.items", &list.items));
+        let total = list.total.as_ref().map(|total| Pointer::parse("list.total", total));
+        let total = faults.note(total.transpose());
+        let pagination = faults.note(list.pagination.meaning("list.pagination"));
+        let since = faults.note(list.since.as_ref().map(|since| self.since(since)).transpose());
+        let item = faults.note(self.item.as_ref().map(ItemSettings::meaning).transpose());
+        let mapping = self.fields.meaning(faults);
+        let (base, target) = (base?, target?);
+        let first = target.url(&base, &[]).ok_or_else(|| SettingError::new("list.path", "makes no address"));
+        let first = faults.note(first)?;
+        Some(Rest {
+            fingerprint: self.fingerprint(&first),
+            order_fingerprint: xxh3_64(format!("{:?}", (base.url.as_str(), self.fields.order())).as_bytes()),
+            items: items?,
+            total: total?,
+            pagination: pagination?,
+            since: since?,
+            item: item?,
+            mapping: mapping?,
             base,
             first,
-            since,
-            fingerprint,
-        };
-        Ok((rest, auth))
+        })
     }
 
     /// Of all that decides what is listed and asked for, and how an item is called. The text is hashed and not kept: a query or
@@ -163,6 +172,13 @@ impl RestSettings {
     }
 }
 
+impl ItemSettings {
+    fn meaning(&self) -> Result<(Target, Pointer), SettingError> {
+        let target = Target::parse("item", &self.path, &self.query, &["key", "sku"])?;
+        Ok((target, Pointer::parse("item.item", &self.item)?))
+    }
+}
+
 impl Rest {
     fn url(&self, since: Option<Timestamp>, position: Option<&Value>) -> Url {
         let mut first = self.first.clone();
@@ -178,6 +194,10 @@ impl Connector for Rest {
         self.fingerprint
     }
 
+    fn order_fingerprint(&self) -> u64 {
+        self.order_fingerprint
+    }
+
     fn is_incremental(&self) -> bool {
         self.since.is_some()
     }
@@ -185,6 +205,14 @@ impl Connector for Rest {
     /// That it does is what `list.since` stands for.
     fn carries(&self, _: LiveField, _: Mode) -> bool {
         true
+    }
+
+    fn never_live(&self, field: LiveField) -> Option<&'static str> {
+        match (&self.item, self.mapping.has(field)) {
+            (None, _) => Some("needs a request for a single item: declare [sources.item]"),
+            (_, false) => Some("needs to be read: declare it in [sources.fields]"),
+            _ => None,
+        }
     }
 
     fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call {

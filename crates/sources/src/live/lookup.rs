@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{LiveAnswer, LiveField, LiveFields, LiveOptions, LiveStatus, StoredBecause};
 use crate::connector::ReadError;
+use crate::measure;
 use crate::ports::{Item, SourceRow, SourceStore};
 use crate::run::{MAX_ERRORS, Run};
 use crate::upstream::{Asked, Upstream, UpstreamError};
@@ -190,6 +191,8 @@ impl Live {
         let task = tokio::spawn(async move {
             let at = Instant::now();
             let outcome = live.look(&place.sku, &found).await;
+            let source = found.get().map_or("", |(source, _)| source.name.as_str());
+            measure::looked_up(source, outcome.name(), at.elapsed());
             let known = Known { owner: found.get().cloned(), outcome, at };
             if known.outcome.is_kept() {
                 live.memory.insert(place.sku.clone(), known.clone());
@@ -298,6 +301,14 @@ impl Live {
 }
 
 impl Outcome {
+    /// As it is measured.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Values(..) => "fresh",
+            Self::Stored(why) => why.name(),
+        }
+    }
+
     /// Whether it is given to others for a moment: what the upstream said, and what needs no upstream. Failures are not: the
     /// next who asks may be luckier, and the breaker sees to it that nobody hammers.
     fn is_kept(&self) -> bool {

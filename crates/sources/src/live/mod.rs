@@ -57,6 +57,22 @@ pub enum StoredBecause {
     StoreUnavailable,
 }
 
+impl StoredBecause {
+    /// As it is called where it is shown and measured.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::BreakerOpen => "breaker_open",
+            Self::Saturated => "saturated",
+            Self::UpstreamError => "upstream_error",
+            Self::NotFound => "not_found",
+            Self::Unreadable => "unreadable",
+            Self::NotDeclared => "not_declared",
+            Self::StoreUnavailable => "store_unavailable",
+        }
+    }
+}
+
 /// What is to be told about the values of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LiveStatus {

@@ -1,5 +1,7 @@
 //! What HTTP, the command line and the server's worker use: the sources of a deployment, what they do and how they stand.
 
+mod begin;
+mod errors;
 mod schedule;
 mod status;
 mod worker;
@@ -9,20 +11,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use haat_catalog::ports::{StoreError, StoredProduct};
-use haat_catalog::{Clock, Ids};
+use haat_catalog::{Clock, Ids, Timestamp};
 use haat_outbound::Caller;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use crate::breaker::BreakerControl;
 use crate::connector::Connector;
 use crate::live::{Live, LiveAnswer, LiveFields, LiveOptions, LiveSource};
-use crate::ports::{Begin, Begun, BreakerOrder, BreakerReport, Lease, RunError, SourceRow, SourceStore};
-use crate::run::{Mode, Run, RunState};
-use crate::sync::{Ended, Progress, SyncOptions, Synchronizer};
+use crate::ports::{BreakerOrder, BreakerReport, ForgetSource, Forgotten, SourceRow, SourceStore};
+use crate::run::Mode;
+use crate::sync::{SyncOptions, Synchronizer};
 use crate::upstream::Upstream;
+pub use begin::{Confirmation, SyncRequest};
+pub use errors::{ForgetError, StartError};
 pub use status::{SourceState, SourceStatus};
 use worker::Reported;
 
@@ -56,7 +59,7 @@ pub struct SourceParts {
 /// What all sources have in common.
 #[derive(Debug, Clone)]
 pub struct SourcesOptions {
-    /// Who holds leases and reports breakers: the replica, or `command`.
+    /// Who holds leases and reports breakers: the replica, or which command.
     pub replica: String,
     /// How many single items of one source a run asks for at once.
     pub asks: usize,
@@ -72,42 +75,6 @@ impl SourcesOptions {
     }
 }
 
-/// A synchronisation that somebody asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SyncRequest {
-    /// What to read; `None` for what changed. What changed is everything where nobody can tell.
-    pub mode: Option<Mode>,
-    /// Whether more may vanish than goes without a confirmation. A run that waits for one goes on; else a full run begins. One
-    /// that waits and began under other settings is not confirmed: the full run may wait anew.
-    pub confirm_removals: bool,
-}
-
-/// Why a synchronisation does not begin, or did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// There is no such source.
-    #[error("there is no source '{0}'")]
-    Unknown(String),
-    /// One of this source is under way.
-    #[error("a synchronisation of this source is under way, by {}", .0.owner)]
-    Running(Box<Run>),
-    /// Somebody else has taken the run over: this process was silent for longer than its lease.
-    #[error("the synchronisation was taken over by somebody else")]
-    Lost,
-    /// The store failed. A run that had begun goes on with whoever begins next.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl From<RunError> for StartError {
-    fn from(error: RunError) -> Self {
-        match error {
-            RunError::Lost(_) => Self::Lost,
-            RunError::Store(error) => Self::Store(error),
-        }
-    }
-}
-
 /// A source with its machinery.
 struct Part {
     parts: SourceParts,
@@ -115,6 +82,9 @@ struct Part {
     /// Runs of it in this process.
     busy: AtomicUsize,
     reported: Mutex<Reported>,
+    /// Held from the reading, or giving, of an order to the breaker until the breaker has it: what was read before an order was
+    /// given must not be heeded after it.
+    orders: tokio::sync::Mutex<()>,
 }
 
 /// The sources of a deployment.
@@ -125,6 +95,8 @@ pub struct Sources {
     ids: Arc<dyn Ids>,
     options: SourcesOptions,
     live: Arc<Live>,
+    /// When this process began to look after them.
+    started: Timestamp,
     /// Runs in the background.
     tasks: TaskTracker,
     /// Ends them.
@@ -156,11 +128,12 @@ impl Sources {
                     asks: options.asks,
                 },
             };
-            Arc::new(Part { parts, engine, busy: AtomicUsize::new(0), reported: Mutex::default() })
+            let (busy, reported, orders) = (AtomicUsize::new(0), Mutex::default(), tokio::sync::Mutex::default());
+            Arc::new(Part { parts, engine, busy, reported, orders })
         };
         let parts = parts.into_iter().map(part).collect();
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { parts, store, clock, ids, options, live: Arc::new(live), tasks, stop }
+        let (tasks, stop, started) = (TaskTracker::new(), CancellationToken::new(), clock.now());
+        Self { parts, store, clock, ids, options, live: Arc::new(live), started, tasks, stop }
     }
 
     /// The names of the sources, as declared.
@@ -168,7 +141,7 @@ impl Sources {
         self.parts.iter().map(|part| part.parts.name.as_str()).collect()
     }
 
-    /// All sources as they stand.
+    /// All sources as they stand: the declared ones in their order, then those that are in the store alone.
     ///
     /// # Errors
     /// When the store fails.
@@ -176,11 +149,16 @@ impl Sources {
         let mut rows = self.store.sources().await?;
         let reports = self.store.breaker_reports(self.heard_since()).await?;
         let now = self.clock.now();
-        let status = |part: &Arc<Part>| {
-            let row = rows.iter().position(|row| row.name == part.parts.name).map(|at| rows.swap_remove(at));
+        let declared = self.parts.iter().map(|part| {
+            let row = rows.iter().position(|row| row.name == part.parts.name).map(|at| rows.remove(at));
             status::status(&part.parts, row, reports_of(&part.parts.name, &reports), now)
-        };
-        Ok(self.parts.iter().map(status).collect())
+        });
+        let mut all: Vec<SourceStatus> = declared.collect();
+        all.extend(rows.into_iter().map(|row| {
+            let reports = reports_of(&row.name, &reports);
+            status::undeclared(row, reports, now)
+        }));
+        Ok(all)
     }
 
     /// A source as it stands; `None` where there is none of that name.
@@ -188,41 +166,17 @@ impl Sources {
     /// # Errors
     /// When the store fails.
     pub async fn status(&self, name: &str) -> Result<Option<SourceStatus>, StoreError> {
-        let Some(part) = self.part(name) else { return Ok(None) };
         let row = self.store.source(name).await?;
-        let reports = self.store.breaker_reports(self.heard_since()).await?;
-        Ok(Some(status::status(&part.parts, row, reports_of(name, &reports), self.clock.now())))
-    }
-
-    /// Begins a synchronisation, or goes on with one whose holder is gone, and gives it once it is this process's; it goes
-    /// on in the background.
-    ///
-    /// # Errors
-    /// When there is no such source, one of its is under way, or the store fails.
-    pub async fn start(self: &Arc<Self>, name: &str, request: SyncRequest) -> Result<Run, StartError> {
-        let (part, lease, run) = self.take(name, request).await?;
-        self.go_on(&part, lease, run.clone());
-        Ok(run)
-    }
-
-    /// Synchronises and comes back at the end, or at `stop` after the page that is being written; then the run is
-    /// unfinished ([`RunState::is_unfinished`]), and others go on with it.
-    ///
-    /// # Errors
-    /// As [`Self::start`]; and when the run is lost or the store fails on the way.
-    pub async fn run_here(
-        &self,
-        name: &str,
-        request: SyncRequest,
-        progress: Progress,
-        stop: CancellationToken,
-    ) -> Result<Run, StartError> {
-        let (part, lease, run) = self.take(name, request).await?;
-        let _busy = Busy::new(&part);
-        progress(&run);
-        match part.engine.drive(lease, run, &progress, &stop).await? {
-            Ended::Finished(run) | Ended::Stopped(run) => Ok(run),
+        let part = self.part(name);
+        if part.is_none() && row.is_none() {
+            return Ok(None);
         }
+        let reports = reports_of(name, &self.store.breaker_reports(self.heard_since()).await?);
+        let now = self.clock.now();
+        Ok(match part {
+            Some(part) => Some(status::status(&part.parts, row, reports, now)),
+            None => row.map(|row| status::undeclared(row, reports, now)),
+        })
     }
 
     /// Tells the breakers of a source, on all replicas, what to do; here at once, elsewhere within a second or so.
@@ -231,10 +185,34 @@ impl Sources {
     /// When there is no such source, or the store fails.
     pub async fn order_breaker(&self, name: &str, order: BreakerOrder) -> Result<(), StartError> {
         let part = self.part(name).ok_or_else(|| StartError::Unknown(name.to_owned()))?;
+        let one_by_one = part.orders.lock().await;
         self.store.order_breaker(name, order).await?;
         part.parts.breaker.order(order);
+        drop(one_by_one);
         self.report(part, true).await;
         Ok(())
+    }
+
+    /// Forgets a source that is not declared any more. Its products stay: nobody's, so that another source may take them up, or
+    /// `heir`'s from now on. Gives how many they are.
+    ///
+    /// # Errors
+    /// When it is declared (its next run would take the products up again), not known, or in the middle of a run; when the heir is
+    /// not declared; or when the store fails.
+    pub async fn forget(&self, name: &str, heir: Option<&str>) -> Result<u64, ForgetError> {
+        if self.part(name).is_some() {
+            return Err(ForgetError::Declared(name.to_owned()));
+        }
+        if let Some(heir) = heir.filter(|heir| self.part(heir).is_none()) {
+            return Err(ForgetError::NoHeir(heir.to_owned()));
+        }
+        let now = self.clock.now();
+        let forget = ForgetSource { source: name.to_owned(), heir: heir.map(str::to_owned), now };
+        match self.store.forget_source(forget).await? {
+            Forgotten::Done(products) => Ok(products),
+            Forgotten::Unknown => Err(ForgetError::Unknown(name.to_owned())),
+            Forgotten::Running(run) => Err(ForgetError::Running(run)),
+        }
     }
 
     /// A stored product with its live members as they are now, or by `deadline` as it is stored; see [`Live::live`].
@@ -246,67 +224,13 @@ impl Sources {
         self.parts.iter().find(|part| part.parts.name == name)
     }
 
-    /// Takes the lease of a source for what is asked for.
-    async fn take(&self, name: &str, request: SyncRequest) -> Result<(Arc<Part>, Lease, Run), StartError> {
-        let part = self.part(name).ok_or_else(|| StartError::Unknown(name.to_owned()))?;
-        let row = self.store.source(name).await?.unwrap_or_default();
-        // A process that was just started has not heard of it yet.
+    /// How a source stands. Its breaker is told what an operator wants of it.
+    async fn heed(&self, part: &Part) -> Result<SourceRow, StoreError> {
+        let _one_by_one = part.orders.lock().await;
+        let row = self.store.source(&part.parts.name).await?;
+        let row = row.unwrap_or_else(|| SourceRow { name: part.parts.name.clone(), ..SourceRow::default() });
         part.parts.breaker.order(row.breaker_order);
-        let mode = match request {
-            SyncRequest { confirm_removals: true, .. } => Mode::Full,
-            SyncRequest { mode, .. } => part.possible(mode.unwrap_or(Mode::Incremental), &row),
-        };
-        // What was found under other settings is not what the next run may remove.
-        let is_outdated =
-            |run: &Run| run.state == RunState::AwaitingConfirmation && run.fingerprint != part.fingerprint();
-        let confirmed = request.confirm_removals && !row.run.as_ref().is_some_and(is_outdated);
-        match self.begin(part, mode, confirmed).await? {
-            Begun::Mine(lease, run) => Ok((Arc::clone(part), lease, *run)),
-            Begun::Running(run) => Err(StartError::Running(run)),
-        }
-    }
-
-    async fn begin(&self, part: &Part, mode: Mode, confirm_removals: bool) -> Result<Begun, StartError> {
-        let begin = Begin {
-            source: part.parts.name.clone(),
-            mode,
-            id: Uuid::from_bytes(*self.ids.next_id().as_bytes()),
-            owner: self.options.replica.clone(),
-            hold: part.parts.hold,
-            confirm_removals,
-            fingerprint: part.fingerprint(),
-            now: self.clock.now(),
-        };
-        let mut begun = self.store.begin_run(begin).await?;
-        if let Begun::Mine(lease, run) = &mut begun {
-            tracing::info!(source = lease.source, run = %run.id, mode = ?run.mode, state = ?run.state, pages = run.counts.pages, "a synchronisation begins, or goes on");
-            // Of a run that waits, the driver makes one that is confirmed. The others are to be told: whoever takes one over
-            // must know as well.
-            if confirm_removals && run.state != RunState::AwaitingConfirmation && !run.removals_confirmed {
-                run.removals_confirmed = true;
-                self.store.save_run(lease, run, part.parts.hold, self.clock.now()).await?;
-            }
-        }
-        Ok(begun)
-    }
-
-    /// Carries on a run in the background.
-    fn go_on(self: &Arc<Self>, part: &Arc<Part>, lease: Lease, run: Run) {
-        let (part, stop) = (Arc::clone(part), self.stop.clone());
-        let busy = Busy::new(&part);
-        self.tasks.spawn(async move {
-            let _busy = busy;
-            let silent: Progress = Arc::new(|_| {});
-            let (source, id) = (&part.parts.name, run.id);
-            match part.engine.drive(lease, run, &silent, &stop).await {
-                Ok(Ended::Finished(_)) => {}
-                Ok(Ended::Stopped(_)) => tracing::info!(source, run = %id, "a synchronisation is given to whoever comes next"),
-                Err(error @ RunError::Lost(_)) => tracing::warn!(%error, run = %id, "a synchronisation is stopped here"),
-                Err(error) => {
-                    tracing::warn!(source, run = %id, %error, "a synchronisation stops, and goes on when its lease has run out");
-                }
-            }
-        });
+        Ok(row)
     }
 
     async fn drain(&self) {

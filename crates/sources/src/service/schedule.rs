@@ -53,11 +53,11 @@ impl Schedule {
                 let every = self.full_every.or(self.every.map(|every| every.max(WHILE_WAITING)))?;
                 Some(due(run, run.started_at, every, Mode::Full))
             }
-            RunState::Done | RunState::Failed => {
+            RunState::Done | RunState::Failed | RunState::Cancelled => {
                 let pause = AFTER_FAILURE.min(self.every.into_iter().chain(self.full_every).min().unwrap_or_default());
                 let pause = if run.state == RunState::Failed { pause } else { Duration::ZERO };
                 let begins = |due: Due| Due { at: due.at.max(ended(run).plus(pause)), ..due };
-                let changes = self.every.map(|every| due(run, run.started_at, every, Mode::Incremental)).map(begins);
+                let changes = self.every.map(|every| due(run, last_any(run), every, Mode::Incremental)).map(begins);
                 let full = self.full_every.map(|every| due(run, last_full(row, run), every, Mode::Full)).map(begins);
                 match (changes, full) {
                     // Everything has the changes in it.
@@ -69,10 +69,16 @@ impl Schedule {
     }
 }
 
+/// When anything was last read. Of a run that an operator has stopped that is its end: else one that took long would be due again at
+/// once, although somebody does not want it now.
+fn last_any(run: &Run) -> Timestamp {
+    if run.state == RunState::Cancelled { ended(run) } else { run.started_at }
+}
+
 /// When everything was last read, or was tried to be.
 fn last_full(row: &SourceRow, run: &Run) -> Timestamp {
     let ended = row.last_full.as_ref().map_or(Timestamp::from_millis(0), |full| full.started_at);
-    if run.mode == Mode::Full { ended.max(run.started_at) } else { ended }
+    if run.mode == Mode::Full { ended.max(last_any(run)) } else { ended }
 }
 
 fn ended(run: &Run) -> Timestamp {

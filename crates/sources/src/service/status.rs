@@ -21,6 +21,28 @@ pub enum SourceState {
     AwaitingConfirmation,
     /// The newest run has failed.
     Failing,
+    /// It has products here, but the configuration does not declare it.
+    Undeclared,
+}
+
+impl SourceState {
+    /// Those that a declared source may be in, with what they are called.
+    pub(crate) const NAMES: [(Self, &'static str); 4] = [
+        (Self::Idle, "idle"),
+        (Self::Running, "running"),
+        (Self::AwaitingConfirmation, "awaiting_confirmation"),
+        (Self::Failing, "failing"),
+    ];
+
+    /// How a declared source is.
+    pub(crate) fn of(row: &SourceRow) -> Self {
+        row.run.as_ref().map_or(Self::Idle, |run| match run.state {
+            RunState::Reading | RunState::Removing => Self::Running,
+            RunState::AwaitingConfirmation => Self::AwaitingConfirmation,
+            RunState::Done | RunState::Cancelled => Self::Idle,
+            RunState::Failed => Self::Failing,
+        })
+    }
 }
 
 /// A source as it stands.
@@ -28,8 +50,8 @@ pub enum SourceState {
 pub struct SourceStatus {
     /// Its name.
     pub name: String,
-    /// What kind of source it is.
-    pub kind: String,
+    /// What kind of source it is; `None` of one that is not declared.
+    pub kind: Option<String>,
     /// How it is.
     pub state: SourceState,
     /// The newest run, finished or not.
@@ -69,28 +91,37 @@ pub(super) fn status(
 ) -> SourceStatus {
     let row = row.unwrap_or_default();
     let next_due = Schedule { every: parts.schedule, full_every: parts.full_every }.next(&row, now).map(|due| due.at);
-    let run = row.run.as_ref();
     SourceStatus {
         name: parts.name.clone(),
-        kind: parts.kind.clone(),
-        state: run.map_or(SourceState::Idle, |run| match run.state {
-            RunState::Reading | RunState::Removing => SourceState::Running,
-            RunState::AwaitingConfirmation => SourceState::AwaitingConfirmation,
-            RunState::Done => SourceState::Idle,
-            RunState::Failed => SourceState::Failing,
-        }),
+        kind: Some(parts.kind.clone()),
+        state: SourceState::of(&row),
+        schedule_seconds: parts.schedule.map(|every| every.as_secs()),
+        full_every_seconds: parts.full_every.map(|every| every.as_secs()),
+        next_due,
+        live: parts.live.iter().copied().collect(),
+        ..undeclared(row, breakers, now)
+    }
+}
+
+/// What is shown of a source that is in the store alone.
+pub(super) fn undeclared(row: SourceRow, breakers: Vec<BreakerReport>, now: Timestamp) -> SourceStatus {
+    let run = row.run.as_ref();
+    SourceStatus {
+        name: row.name,
+        kind: None,
+        state: SourceState::Undeclared,
         last_error: run
             .filter(|run| run.state == RunState::Failed || run.state.is_unfinished())
             .and_then(|run| run.message.clone()),
         lag_seconds: row.last_done.as_ref().map(|done| now.since(done.started_at).as_secs()),
         items: row.items,
         watermark: row.watermark,
-        schedule_seconds: parts.schedule.map(|every| every.as_secs()),
-        full_every_seconds: parts.full_every.map(|every| every.as_secs()),
-        next_due,
+        schedule_seconds: None,
+        full_every_seconds: None,
+        next_due: None,
         breakers,
         breaker_order: row.breaker_order,
-        live: parts.live.iter().copied().collect(),
+        live: Vec::new(),
         run: row.run.map(RunView::from),
         last_done: row.last_done.map(RunView::from),
         last_full: row.last_full.map(RunView::from),

@@ -4,18 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use haat_catalog::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::Schedule;
-use super::{Part, Sources, StartError};
+use super::{Part, Sources};
 use crate::measure;
 use crate::ports::{Begun, BreakerReport, SourceRow};
 use crate::run::Mode;
 
 /// How often it is looked whether there is something to do.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// How often a breaker reports that does not change.
 const REPORT: Duration = Duration::from_secs(2);
 /// How long a run has not moved before it is asked whether its holder is gone.
@@ -28,6 +29,13 @@ impl Sources {
     /// Does what there is to do until `stop`; then the runs of this process finish the pages that they write and give back
     /// their leases, so that others go on with them at once.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        // Each for itself: what takes long with one must not keep the others waiting.
+        let all = join_all(self.parts.iter().map(|part| self.look_after(part, &stop)));
+        tokio::join!(all, stop.cancelled());
+        self.drain().await;
+    }
+
+    async fn look_after(self: &Arc<Self>, part: &Arc<Part>, stop: &CancellationToken) {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = true;
@@ -35,33 +43,26 @@ impl Sources {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                _ = looks.tick() => heard = self.look(heard).await,
+                _ = looks.tick() => heard = self.look(part, heard).await,
             }
         }
-        self.drain().await;
     }
 
-    /// Looks at everything once; `false` when the store does not answer. That is said once, not every second.
-    async fn look(self: &Arc<Self>, heard: bool) -> bool {
-        let rows = match self.store.sources().await {
-            Ok(rows) => rows,
+    /// Looks at a source once; `false` when the store does not answer. That is said once, not every second.
+    async fn look(self: &Arc<Self>, part: &Arc<Part>, heard: bool) -> bool {
+        let row = match self.heed(part).await {
+            Ok(row) => row,
             Err(error) => {
                 if heard {
-                    tracing::warn!(%error, "how sources stand cannot be read; looking again");
+                    tracing::warn!(source = part.parts.name, %error, "how a source stands cannot be read; looking again");
                 }
                 return false;
             }
         };
-        for part in &self.parts {
-            let row = rows.iter().find(|row| row.name == part.parts.name);
-            part.parts.breaker.order(row.map(|row| row.breaker_order).unwrap_or_default());
-            self.report(part, false).await;
-            let never = SourceRow { name: part.parts.name.clone(), ..SourceRow::default() };
-            let row = row.unwrap_or(&never);
-            measure::standing(row, self.clock.now());
-            if let Some(mode) = self.is_to_begin(part, row) {
-                self.begin_here(part, mode, row).await;
-            }
+        self.report(part, false).await;
+        measure::standing(&part.parts.name, &row, self.started, self.clock.now());
+        if let Some(mode) = self.is_to_begin(part, &row) {
+            self.begin_here(part, mode, &row).await;
         }
         true
     }
@@ -84,14 +85,13 @@ impl Sources {
 
     async fn begin_here(self: &Arc<Self>, part: &Arc<Part>, mode: Mode, row: &SourceRow) {
         let mode = part.possible(mode, row);
-        match self.begin(part, mode, false).await {
+        match self.begin(part, mode, None).await {
             Ok(Begun::Mine(lease, run)) => self.go_on(part, lease, *run),
             // Another replica was first, or the holder is alive.
-            Ok(Begun::Running(_)) => {}
-            Err(StartError::Store(error)) => {
+            Ok(Begun::Running(_) | Begun::NothingToConfirm(_)) => {}
+            Err(error) => {
                 tracing::warn!(source = part.parts.name, %error, "a synchronisation cannot begin; trying again");
             }
-            Err(error) => tracing::debug!(source = part.parts.name, %error, "a synchronisation does not begin"),
         }
     }
 

@@ -10,6 +10,7 @@
 //! - What was seen is kept with the run, so what vanished can be found by whoever comes to it.
 
 mod fetch;
+mod orders;
 mod page;
 mod reconcile;
 mod rules;
@@ -142,7 +143,7 @@ impl Synchronizer {
                 driving.save(Duration::ZERO).await?;
                 return Ok(Ended::Stopped(driving.run));
             }
-            Err(Halt::Run(error)) => return Err(error),
+            Err(Halt::Run(error)) => return driving.lost(error).await,
             Err(Halt::Waits(message)) => {
                 driving.run.state = RunState::AwaitingConfirmation;
                 Some(message)
@@ -153,8 +154,10 @@ impl Synchronizer {
             }
         };
         driving.run.message = message;
-        driving.end(waited).await?;
-        Ok(Ended::Finished(driving.run))
+        match driving.end(waited).await {
+            Ok(()) => Ok(Ended::Finished(driving.run)),
+            Err(error) => driving.lost(error).await,
+        }
     }
 }
 
@@ -165,6 +168,7 @@ impl Driving<'_> {
             (self.run.state, self.run.removals_confirmed) = (RunState::Removing, true);
             self.save(self.engine.options.hold).await?;
         }
+        self.renew_orders().await?;
         if self.run.state == RunState::Reading {
             self.read().await?;
         }
@@ -188,8 +192,6 @@ impl Driving<'_> {
                 run.total = total.or(run.total);
                 if next_position.is_none() {
                     run.state = RunState::Removing;
-                    // Whoever confirmed in advance has not seen that there is nothing at all.
-                    run.removals_confirmed &= run.counts.read > 0;
                 }
                 run.position = next_position;
             })
@@ -305,19 +307,38 @@ impl Driving<'_> {
             Err(RunError::Lost(_)) if self.has_ended().await => {}
             ended => ended?,
         }
+        self.tell_the_end();
+        Ok(())
+    }
+
+    fn tell_the_end(&self) {
         let Run { id, state, counts, message, .. } = &self.run;
-        let (source, mode) = (&self.engine.source, measure::mode_name(self.run.mode));
+        let (source, mode) = (&self.engine.source, self.run.mode.name());
         measure::ended(source, &self.run);
         tracing::info!(source, run = %id, mode, ?state, ?counts, why = message, "a synchronisation has ended");
         (self.progress)(&self.run);
-        Ok(())
     }
 
     /// Whether the store has ended the run as it should, and only its answer was lost.
     async fn has_ended(&self) -> bool {
+        self.kept().await.is_some_and(|run| run.state == self.run.state)
+    }
+
+    /// The run as the store has it, if it is still the newest.
+    async fn kept(&self) -> Option<Run> {
         let row = self.engine.store.source(&self.engine.source).await;
-        let run = row.ok().flatten().and_then(|row| row.run);
-        run.is_some_and(|run| run.id == self.run.id && run.state == self.run.state)
+        row.ok().flatten().and_then(|row| row.run).filter(|run| run.id == self.run.id)
+    }
+
+    /// Why the run cannot be written here any more: it is somebody else's, unless an operator has ended it.
+    async fn lost(&mut self, error: RunError) -> Result<Ended, RunError> {
+        let cancelled = match error {
+            RunError::Lost(_) => self.kept().await.filter(|run| run.state == RunState::Cancelled),
+            RunError::Store(_) => None,
+        };
+        self.run = cancelled.ok_or(error)?;
+        self.tell_the_end();
+        Ok(Ended::Finished(self.run.clone()))
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Driving, Halt, insist};
 use crate::connector::ItemPage;
 use crate::measure;
 use crate::ports::{Item, MissedItems, RemoveItems};
-use crate::run::{ItemError, MAX_ERRORS, Run, key_hash};
+use crate::run::{ItemError, MAX_ERRORS, MAX_VANISHED, Run, VanishedItem, key_hash};
 use crate::upstream::{Asked, Upstream};
 
 /// Items read from the store at once.
@@ -48,8 +48,8 @@ enum Answered {
 #[derive(Default)]
 struct Gone {
     items: Vec<Item>,
-    /// How many others may be gone: the next run will tell.
-    perhaps: u64,
+    /// Others that may be gone: the next run will tell.
+    perhaps: Vec<Item>,
 }
 
 impl Driving<'_> {
@@ -60,32 +60,36 @@ impl Driving<'_> {
             self.run.message = Some(message.to_owned());
             return Ok(());
         }
+        // Of one that waited: what goes now is told by what is counted.
+        self.run.vanished.clear();
         let mut unseen = self.unseen().await?;
         self.run.counts.vanished = self.run.counts.removed + unseen.count.count;
         if unseen.count.count > ASK_FIRST as u64 {
-            self.limit(unseen.count)?;
+            self.limit(unseen.count, &unseen.first)?;
             return self.remove_all(unseen.seen).await;
         }
         let mut gone = Gone::default();
         for batch in unseen.first.chunks(BATCH) {
             let of_batch = self.gone(batch).await?;
             gone.items.extend(of_batch.items);
-            gone.perhaps += of_batch.perhaps;
+            gone.perhaps.extend(of_batch.perhaps);
         }
-        unseen.count.count = gone.items.len() as u64 + gone.perhaps;
-        self.limit(unseen.count)?;
+        unseen.count.count = (gone.items.len() + gone.perhaps.len()) as u64;
+        self.limit(unseen.count, gone.items.iter().chain(&gone.perhaps))?;
         for batch in gone.items.chunks(BATCH) {
             self.remove(batch.to_vec()).await?;
         }
         Ok(())
     }
 
-    fn limit(&self, vanished: Vanished) -> Result<(), Halt> {
+    /// Lets so many go, or keeps the first of them to be looked at by whoever is to confirm it.
+    fn limit<'i>(&mut self, vanished: Vanished, which: impl IntoIterator<Item = &'i Item>) -> Result<(), Halt> {
         let max = self.engine.options.max_vanished;
         if may_go(vanished, &self.run, max) {
             return Ok(());
         }
-        let (Vanished { count, of }, source) = (vanished, &self.engine.source);
+        self.run.vanished = which.into_iter().take(MAX_VANISHED).map(VanishedItem::from).collect();
+        let (Vanished { count, of }, source, run) = (vanished, &self.engine.source, self.run.id);
         let why = match self.run.counts.read {
             0 => "it lists nothing at all".to_owned(),
             _ => format!(
@@ -94,9 +98,9 @@ impl Driving<'_> {
             ),
         };
         Err(Halt::Waits(format!(
-            "{count} of {of} products are not in the upstream's list any more, and {why}: none was removed. If they are to go, \
-             confirm it with `haat sync {source} --confirm-removals`, or with `confirm_removals` in a request to \
-             /v1/sources/{source}/sync"
+            "{count} of {of} products are not in the upstream's list any more, and {why}: none was removed. `haat sources show \
+             {source}` names the first of them. If they are to go, confirm it with `haat sync {source} \
+             --confirm-removals={run}`, or with `\"confirm_removals\": \"{run}\"` in a request to /v1/sources/{source}/sync"
         )))
     }
 
@@ -189,11 +193,10 @@ impl Driving<'_> {
             let page = self.found(there);
             self.write(page, |_| {}).await?;
         }
-        let count = unasked.len();
-        let twice = self.missed(unasked).await?;
-        let perhaps = (count - twice.len()) as u64;
+        let twice = self.missed(unasked.clone()).await?;
+        unasked.retain(|item| !twice.contains(item));
         gone.extend(twice);
-        Ok(Gone { items: gone, perhaps })
+        Ok(Gone { items: gone, perhaps: unasked })
     }
 
     /// Those that the full run before this one has missed as well, or all of them if somebody has confirmed that they go.

@@ -2,7 +2,9 @@
 
 use rstest::rstest;
 
-use super::source;
+use haat_sources::live::LiveField;
+
+use super::{all_of, source};
 
 const REST: &str = r#"
 base_url = "https://api.example/"
@@ -72,6 +74,26 @@ fn so_it_is_with_a_project_of_commercetools(#[case] more: &str, #[case] differs:
 }
 
 #[rstest]
+#[case("key = \"/id\"", "key = \"/id\"\norder = \"/version\"", true)]
+#[case("key = \"/id\"", "key = \"/id\"\nupdated_at = \"/modified\"", true)]
+#[case("https://api.example/", "https://api.example/v2", true)]
+#[case("status = \"published\"", "status = \"sold\"", false)]
+#[case("key = \"/id\"", "key = \"/code\"", false)]
+fn what_says_how_new_an_item_is_makes_the_fingerprint_of_orders(
+    #[case] before: &str,
+    #[case] now: &str,
+    #[case] differs: bool,
+) {
+    let fingerprint = |settings: &str| source("rest", settings).unwrap().connector.order_fingerprint();
+    assert!(REST.contains(before));
+    assert_eq!(fingerprint(REST) != fingerprint(&REST.replacen(before, now, 1)), differs);
+    let versions = "key = \"/id\"\norder = \"/version\"";
+    let ordered = fingerprint(&REST.replacen("key = \"/id\"", versions, 1));
+    let both = REST.replacen("key = \"/id\"", &format!("{versions}\nupdated_at = \"/modified\""), 1);
+    assert_eq!(fingerprint(&both), ordered, "the time of change counts only where there is no order");
+}
+
+#[rstest]
 #[case("path = \"products\"", "pth = \"products\"", "list.pth", "did you mean `path`?")]
 #[case("[fields]", "[felds]", "felds", "did you mean `fields`?")]
 #[case("\"https://api.example/\"", "\"api.example\"", "base_url", "https://")]
@@ -115,6 +137,46 @@ fn a_mistake_is_named(#[case] right: &str, #[case] wrong: &str, #[case] key: &st
 fn a_mistake_in_commercetools_is_named(#[case] right: &str, #[case] wrong: &str, #[case] key: &str) {
     let error = source("commercetools", &COMMERCETOOLS.replacen(right, wrong, 1)).map(drop).unwrap_err();
     assert_eq!(error.key, key, "{error}");
+}
+
+/// One after the other would be one start after the other.
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let keys = |kind: &str, settings: &str, wrong: &[(&str, &str)]| {
+        let settings =
+            wrong.iter().fold(settings.to_owned(), |settings, (right, wrong)| settings.replacen(right, wrong, 1));
+        let faults = all_of(kind, &settings).map(drop).unwrap_err();
+        faults.into_iter().map(|fault| fault.key).collect::<Vec<_>>()
+    };
+    let misread =
+        [("path = \"products\"", "pth = \"products\""), ("key = \"/id\"", "key = 5"), ("base_url = ", "bas_url = ")];
+    assert_eq!(keys("rest", REST, &misread), ["bas_url", "fields.key", "list.pth"]);
+    let meaningless = [
+        ("https://api.example/", "api.example"),
+        ("size = 100", "size = 0"),
+        ("products/{key}", "products/{kye}"),
+        ("key = \"/id\"", "key = \"id\""),
+        ("currency = \"EUR\"", "currency = \"EURO\""),
+    ];
+    let told = ["base_url", "list.pagination.size", "item.path", "fields.key", "fields.price.currency"];
+    assert_eq!(keys("rest", REST, &meaningless), told);
+    let project = [("\"shop\"", "\"a/b\""), ("[\"en\"]", "[]"), ("EUR", "euro"), ("https://auth", "ftp://auth")];
+    assert_eq!(keys("commercetools", COMMERCETOOLS, &project), ["locales", "currency", "project_key", "auth_url"]);
+}
+
+/// They would be asked for with every request, and never be had.
+#[test]
+fn what_can_never_be_live_is_known_from_the_settings() {
+    let live = |kind: &str, settings: &str| {
+        let connector = source(kind, settings).unwrap().connector;
+        LiveField::ALL.into_iter().filter(|field| connector.never_live(*field).is_none()).collect::<Vec<_>>()
+    };
+    assert_eq!(live("rest", REST), [LiveField::Price]);
+    let stock = REST.replacen("key = \"/id\"", "key = \"/id\"\nstock = \"/stock\"", 1);
+    assert_eq!(live("rest", &stock), [LiveField::Stock, LiveField::Price]);
+    assert_eq!(live("rest", &stock.replacen("[item]\npath = \"products/{key}\"\n", "", 1)), []);
+    let project = [LiveField::Stock, LiveField::Price, LiveField::ListPrice, LiveField::Status];
+    assert_eq!(live("commercetools", COMMERCETOOLS), project);
 }
 
 #[test]

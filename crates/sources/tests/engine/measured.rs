@@ -75,3 +75,53 @@ async fn items_runs_lag_and_the_last_success_are_measured_by_source() {
     stop.cancel();
     worker.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn how_a_source_stands_is_measured_from_the_first_second_on() {
+    let kept = Kept::default();
+    let _guard = metrics::set_default_local_recorder(&kept);
+    let world = World::new(40);
+    let stop = CancellationToken::new();
+    let worker = tokio::spawn(world.sources("a", |_, _| {}).run(stop.clone()));
+    let gauge = |name: &str, more: &str| kept.of(&format!("{name} source=shop{more}")).map(f64::from_bits);
+    let states = || {
+        ["idle", "running", "awaiting_confirmation", "failing"]
+            .map(|state| gauge("haat_source_state", &format!(" state={state}")))
+    };
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(states(), [Some(1.0), Some(0.0), Some(0.0), Some(0.0)]);
+    assert_eq!(gauge("haat_source_products", ""), Some(0.0));
+    let lag = gauge("haat_source_lag_seconds", "");
+    assert!(
+        lag.is_some_and(|lag| (58.0..=61.0).contains(&lag)),
+        "one that never works lags from the start on: {lag:?}"
+    );
+    world.sync(FULL).await;
+    world.shop.state().items.clear();
+    world.sync(FULL).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(states(), [Some(0.0), Some(0.0), Some(1.0), Some(0.0)]);
+    assert_eq!(gauge("haat_source_products", ""), Some(40.0));
+    stop.cancel();
+    worker.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn live_values_are_counted_by_source_and_by_what_became_of_them() {
+    let kept = Kept::default();
+    let _guard = metrics::set_default_local_recorder(&kept);
+    let world = World::new(3);
+    world.sync(FULL).await;
+    let sources = world.sources("a", |parts, _| parts.live = [haat_sources::live::LiveField::Stock].into());
+    let live = async |sku: &str| {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+        sources.live(&world.store.stored(sku), deadline).await.live.reason
+    };
+    assert_eq!(live("S-k000").await, None);
+    assert_eq!(live("S-k000").await, None, "what was looked up a moment ago is not looked up again");
+    world.shop.state().asks_fail = Some(crate::shop::Fault::Status(500));
+    assert!(live("S-k001").await.is_some());
+    let lookups = |outcome: &str| kept.of(&format!("haat_live_lookups_total source=shop outcome={outcome}"));
+    assert_eq!((lookups("fresh"), lookups("upstream_error")), (Some(1), Some(1)));
+    assert_eq!(kept.of("haat_live_lookup_duration_seconds source=shop"), Some(2));
+}

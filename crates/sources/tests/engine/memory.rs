@@ -36,6 +36,12 @@ pub struct State {
     pub faults: VecDeque<StoreError>,
     /// How long a page takes.
     pub slow: Duration,
+    /// Of which sources the store says only so much later how they stood.
+    pub late: HashMap<String, Duration>,
+    /// Whether it says nothing of breakers.
+    pub mute: bool,
+    /// How many steps forgot orders.
+    pub forgetting: usize,
 }
 
 impl State {
@@ -135,9 +141,15 @@ impl SourceStore for MemoryStore {
 
     async fn source(&self, name: &str) -> Result<Option<SourceRow>, StoreError> {
         yield_now().await;
-        let mut state = self.state();
-        state.looks += 1;
-        Ok(state.rows.get(name).map(|row| state.shown(row)))
+        let (row, late) = {
+            let mut state = self.state();
+            state.looks += 1;
+            (state.rows.get(name).map(|row| state.shown(row)), state.late.get(name).copied())
+        };
+        if let Some(late) = late {
+            tokio::time::sleep(late).await;
+        }
+        Ok(row)
     }
 
     async fn begin_run(&self, begin: Begin) -> Result<Begun, StoreError> {
@@ -151,8 +163,23 @@ impl SourceStore for MemoryStore {
                 Some(run) if run.state.is_unfinished() && until.is_some_and(|until| until > begin.now) => {
                     return Ok(Begun::Running(Box::new(run.clone())));
                 }
-                Some(run) if run.state.is_unfinished() && is_same(run) => run.clone(),
-                Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals && is_same(run) => {
+                newest if begin.confirms.is_some() => {
+                    let waits = |run: &Run| {
+                        run.state == RunState::AwaitingConfirmation
+                            || run.state.is_unfinished() && run.removals_confirmed
+                    };
+                    let meant =
+                        newest.as_ref().filter(|run| Some(run.id) == begin.confirms && is_same(run) && waits(run));
+                    match meant {
+                        Some(run) => run.clone(),
+                        None => return Ok(Begun::NothingToConfirm(newest.clone().map(Box::new))),
+                    }
+                }
+                Some(run)
+                    if run.state.is_unfinished()
+                        && is_same(run)
+                        && (run.mode == Mode::Full || begin.mode == Mode::Incremental) =>
+                {
                     run.clone()
                 }
                 other => {
@@ -302,6 +329,51 @@ impl SourceStore for MemoryStore {
         Ok(())
     }
 
+    async fn cancel_run(&self, source: &str, now: Timestamp) -> Result<Option<Run>, StoreError> {
+        yield_now().await;
+        let mut state = self.state();
+        let run = state.rows.get(source).and_then(|row| row.run.clone());
+        let is_open = |run: &Run| run.state.is_unfinished() || run.state == RunState::AwaitingConfirmation;
+        let Some(run) = run.filter(is_open).map(|run| run.cancelled(now)) else { return Ok(None) };
+        state.row(source).run = Some(run.clone());
+        if let Some((_, until)) = state.leases.get_mut(source) {
+            *until = None;
+        }
+        Ok(Some(run))
+    }
+
+    async fn forget_orders(&self, forget: ForgetOrders) -> Result<Option<String>, RunError> {
+        yield_now().await;
+        self.fault()?;
+        let last = {
+            let mut state = self.state();
+            state.holds(&forget.lease)?;
+            state.forgetting += 1;
+            let source = &forget.lease.source;
+            let mut items: Vec<&mut Item> =
+                state.products.values_mut().filter(|(_, owner, _)| owner == source).map(|(.., item)| item).collect();
+            items.retain(|item| forget.after.as_ref().is_none_or(|after| item.key > *after));
+            items.sort_by(|a, b| a.key.cmp(&b.key));
+            items.truncate(forget.limit as usize);
+            items.iter_mut().for_each(|item| item.order = None);
+            items.last().map(|item| item.key.clone())
+        };
+        yield_now().await;
+        Ok(last)
+    }
+
+    async fn forget_source(&self, forget: ForgetSource) -> Result<Forgotten, StoreError> {
+        yield_now().await;
+        let mut state = self.state();
+        if state.rows.remove(&forget.source).is_none() {
+            return Ok(Forgotten::Unknown);
+        }
+        let heir = forget.heir.unwrap_or_default();
+        let own = state.products.values_mut().filter(|(_, owner, _)| *owner == forget.source);
+        let given = own.map(|(_, owner, _)| owner.clone_from(&heir)).count();
+        Ok(Forgotten::Done(given as u64))
+    }
+
     async fn owner_of(&self, sku: &Sku) -> Result<Option<(String, Item)>, StoreError> {
         yield_now().await;
         self.fault()?;
@@ -329,6 +401,9 @@ impl SourceStore for MemoryStore {
     async fn breaker_reports(&self, since: Timestamp) -> Result<Vec<(String, BreakerReport)>, StoreError> {
         yield_now().await;
         let mut state = self.state();
+        if state.mute {
+            return Err(StoreError::Unavailable("mute".into()));
+        }
         state.reports.retain(|_, report| report.seen_at >= since);
         Ok(state.reports.iter().map(|((source, _), report)| (source.clone(), report.clone())).collect())
     }

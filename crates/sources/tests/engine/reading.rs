@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::shop::{Shop, item};
+use crate::takeover::killed_after;
 use crate::world::{CHANGES, FULL, START, World};
 
 fn changed(key: &str, stock: i64, at: i64) -> Value {
@@ -177,4 +178,33 @@ async fn a_failed_run_does_not_move_the_watermark() {
     world.shop.state().lists_fail.extend([crate::shop::Fault::Status(500), crate::shop::Fault::Error(error)]);
     assert_eq!(world.sync(CHANGES).await.state, RunState::Failed);
     assert_eq!(world.row().await.watermark, watermark);
+}
+
+/// Versions are less than any time of change: after the first run every item would be old news.
+#[tokio::test(start_paused = true)]
+async fn orders_of_another_kind_are_not_compared_with_those_of_before() {
+    let world = World::of(Shop::new(500), 0);
+    let put = |stock: i64, order: i64| {
+        for n in 0..1_200 {
+            let key = format!("k{n:04}");
+            world.shop.put(&key, json!({"id": key, "name": "n", "stock": stock, "order": order}));
+        }
+    };
+    put(1, START);
+    world.sync(FULL).await;
+    put(2, 7);
+    assert_eq!(world.sync(FULL).await.counts.stale, 1_200, "the same kind: old news");
+    world.shop.state().order_fingerprint = 1;
+    // Killed while it forgets: whoever comes next begins with that again.
+    assert!(killed_after(9, world.try_sync(FULL)).await.is_none());
+    let run = world.row().await.run.unwrap();
+    assert_eq!((run.order_fingerprint, run.counts.pages), (0, 0));
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let run = world.sync(FULL).await;
+    assert_eq!((run.counts.stale, run.counts.updated, run.order_fingerprint), (0, 1_200, 1));
+    let steps = world.store.state().forgetting;
+    assert!(steps >= 4, "{steps}");
+    put(3, 6);
+    assert_eq!(world.sync(FULL).await.counts.stale, 1_200, "of one kind the older are old news again");
+    assert_eq!(world.store.state().forgetting, steps, "once is enough");
 }

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haat_sources::ports::BreakerOrder;
+use haat_sources::ports::{BreakerOrder, SourceStore};
 use haat_sources::run::{Mode, RunState};
-use haat_sources::service::{SourceState, Sources, StartError};
+use haat_sources::service::{ForgetError, SourceState, Sources, SourcesOptions, StartError};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::shop::Shop;
-use crate::world::{CHANGES, FULL, Lever, World};
+use crate::takeover::killed_after;
+use crate::world::{CHANGES, CONFIRMED, FULL, Lever, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -83,7 +84,7 @@ async fn a_server_that_stops_hands_its_run_to_another_at_once() {
     world.shop.state().slow = Duration::from_secs(1);
     let (a, b) = (world.sources("a", |_, _| {}), world.sources("b", |_, _| {}));
     let ((first, stop), _second) = (serve(&a), serve(&b));
-    let run = a.start("shop", FULL).await.unwrap();
+    let run = a.start("shop", FULL).await.unwrap().run.unwrap();
     assert_eq!((run.owner.as_str(), run.state), ("a", RunState::Reading), "the lease is there before it answers");
     sleep(Duration::from_millis(3_500)).await;
     stop.cancel();
@@ -100,7 +101,7 @@ async fn one_run_of_a_source_at_a_time_whoever_asks() {
     let world = World::new(30);
     world.shop.state().slow = Duration::from_secs(5);
     let (a, b) = (world.sources("a", |_, _| {}), world.sources("b", |_, _| {}));
-    let run = a.start("shop", CHANGES).await.unwrap();
+    let run = a.start("shop", CHANGES).await.unwrap().run.unwrap();
     for sources in [&a, &b] {
         match sources.start("shop", FULL).await {
             Err(StartError::Running(other)) => assert_eq!(other.id, run.id),
@@ -111,7 +112,159 @@ async fn one_run_of_a_source_at_a_time_whoever_asks() {
     assert!(matches!(a.start("ship", FULL).await, Err(StartError::Unknown(_))));
     assert!(a.status("ship").await.unwrap().is_none());
     world.until(async || world.row().await.last_done.is_some()).await;
-    assert_eq!(a.start("shop", FULL).await.unwrap().mode, Mode::Full);
+    assert_eq!(a.start("shop", FULL).await.unwrap().run.unwrap().mode, Mode::Full);
+}
+
+/// Whoever asks may hang up at any moment: what has begun is carried on, at once and not when its lease has run out.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_has_begun_is_carried_on_whoever_asked_for_it_has_gone_away() {
+    for polls in 1..12 {
+        let world = World::new(30);
+        let sources = world.sources("a", |_, _| {});
+        let begun = Instant::now();
+        let answered = killed_after(polls, sources.start("shop", FULL)).await.is_some();
+        world
+            .until(async || world.store.source("shop").await.unwrap().is_some_and(|row| row.last_done.is_some()))
+            .await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{polls}, {answered}: {:?}", begun.elapsed());
+        assert_eq!(world.catalogue(), world.upstream());
+    }
+}
+
+/// How the source stands is asked of the store before anything begins; whatever it says afterwards, the run has begun.
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_a_run_is_told_of_it_although_the_store_says_nothing_more() {
+    let world = World::new(30);
+    world.sync(FULL).await;
+    let sources = world.sources("a", |_, _| {});
+    world.store.state().mute = true;
+    let status = sources.start("shop", FULL).await.unwrap();
+    let run = status.run.unwrap();
+    assert_eq!((status.state, status.items, run.state), (SourceState::Running, 30, RunState::Reading));
+    assert_eq!(world.row().await.run.unwrap().id, run.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_cancelled_writes_nothing_more_whoever_carries_it_on() {
+    let world = World::new(100);
+    world.shop.state().slow = Duration::from_secs(1);
+    let (a, b) = (world.sources("a", |parts, _| parts.schedule = Some(MINUTE * 5)), world.sources("b", |_, _| {}));
+    let _worker = serve(&a);
+    world.until(async || !world.store.state().pages.is_empty()).await;
+    let cancelled = {
+        let run = world.row().await.run.unwrap();
+        assert_eq!((run.state, run.owner.as_str()), (RunState::Reading, "a"));
+        b.cancel("shop").await.unwrap().unwrap()
+    };
+    assert_eq!(cancelled.state, RunState::Cancelled);
+    let pages = world.store.state().pages.len();
+    sleep(MINUTE).await;
+    let status = a.status("shop").await.unwrap().unwrap();
+    assert_eq!((status.state, world.store.state().pages.len()), (SourceState::Idle, pages));
+    assert!(b.cancel("shop").await.unwrap().is_none(), "there is nothing to cancel");
+    assert!(matches!(b.cancel("ship").await, Err(StartError::Unknown(_))));
+    world.until(async || world.row().await.last_done.is_some()).await;
+    let next = world.row().await.last_done.unwrap();
+    let pause = next.started_at.since(cancelled.ended_at.unwrap());
+    assert!(next.id != cancelled.id && pause >= MINUTE * 5, "as the schedule says, counted from its end: {pause:?}");
+    // Of a command that carries it on, the end is told as what it is.
+    let carried = tokio::join!(world.sync(FULL), async {
+        sleep(Duration::from_secs(3)).await;
+        b.cancel("shop").await.unwrap().unwrap()
+    });
+    assert_eq!((carried.0.id, carried.0.state), (carried.1.id, RunState::Cancelled));
+    // So is one that waits: nobody can confirm it any more.
+    world.shop.state().slow = Duration::ZERO;
+    world.shop.state().items.clear();
+    assert_eq!(world.sync(FULL).await.state, RunState::AwaitingConfirmation);
+    assert_eq!(b.cancel("shop").await.unwrap().unwrap().state, RunState::Cancelled);
+    assert!(matches!(world.try_sync(CONFIRMED).await, Err(StartError::NothingToConfirm { .. })));
+    assert_eq!(world.catalogue().len(), 100);
+}
+
+/// The worker reads how a source stands and then tells its breaker: what it read may be older than an order that was given
+/// in between.
+#[tokio::test(start_paused = true)]
+async fn an_order_is_not_undone_by_what_was_read_before_it_was_given() {
+    let world = World::new(5);
+    world.store.order_breaker("shop", BreakerOrder::ForceClosed).await.unwrap();
+    let lever = World::lever();
+    let sources = world.sources("a", |parts, _| parts.breaker = lever.clone());
+    world.store.state().late.insert("shop".into(), Duration::from_millis(700));
+    let _worker = serve(&sources);
+    for n in 0..20 {
+        // At any moment of the worker's second.
+        sleep(Duration::from_millis(370)).await;
+        let order = if n % 2 == 0 { BreakerOrder::ForceOpen } else { BreakerOrder::ForceClosed };
+        sources.order_breaker("shop", order).await.unwrap();
+    }
+    sleep(Duration::from_secs(5)).await;
+    let orders = lever.orders.lock().unwrap().clone();
+    assert_eq!(orders.len(), 21, "each once, and none comes back: {orders:?}");
+}
+
+/// An hour of a run of one, or of a database that is slow to tell of it, is no hour of another.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_takes_long_to_look_at_keeps_no_other_waiting() {
+    let world = World::new(5);
+    let part = |name: &str| {
+        let mut parts = world.parts();
+        (parts.name, parts.schedule) = (name.to_owned(), Some(MINUTE));
+        parts
+    };
+    let (store, clock, ids) = (world.store.clone(), world.clock.clone(), world.ids.clone());
+    let options = SourcesOptions::new("a");
+    let sources = Arc::new(Sources::new(vec![part("slow"), part("shop")], store, clock, ids, options));
+    world.store.state().late.insert("slow".into(), MINUTE * 60);
+    let _worker = serve(&sources);
+    sleep(MINUTE * 10).await;
+    let lists = world.shop.state().lists.len();
+    assert!((9..=11).contains(&lists), "{lists} runs in 10 minutes");
+}
+
+/// It may read for an hour, and has no worker that listens.
+#[tokio::test(start_paused = true)]
+async fn a_command_hears_orders_while_it_reads() {
+    let world = World::new(200);
+    world.shop.state().slow = Duration::from_secs(3);
+    let lever = World::lever();
+    let sources = world.sources("command", |parts, _| parts.breaker = lever.clone());
+    let operator = async {
+        for order in [BreakerOrder::ForceOpen, BreakerOrder::Auto] {
+            sleep(Duration::from_secs(10)).await;
+            world.store.order_breaker("shop", order).await.unwrap();
+            sleep(Duration::from_millis(1_100)).await;
+            assert_eq!(lever.orders.lock().unwrap().last(), Some(&order));
+        }
+    };
+    let run = sources.run_here("shop", FULL, Arc::new(|_| {}), CancellationToken::new());
+    let (run, ()) = tokio::join!(run, operator);
+    assert_eq!(run.unwrap().state, RunState::Done);
+}
+
+/// A source that is called something else is another; what the first has would be nobody's to mend.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_nobody_declares_is_shown_until_its_products_are_given_away() {
+    let world = World::new(20);
+    world.sync(FULL).await;
+    let mut parts = world.parts();
+    parts.name = "market".to_owned();
+    let (store, clock, ids) = (world.store.clone(), world.clock.clone(), world.ids.clone());
+    let sources = Sources::new(vec![parts], store, clock, ids, SourcesOptions::new("a"));
+    let shown: Vec<_> = sources.statuses().await.unwrap().into_iter().map(|s| (s.name, s.state, s.items)).collect();
+    let expected = [("market", SourceState::Idle, 0), ("shop", SourceState::Undeclared, 20)];
+    assert_eq!(shown, expected.map(|(name, state, items)| (name.to_owned(), state, items)));
+    let status = sources.status("shop").await.unwrap().unwrap();
+    assert_eq!((status.kind, status.next_due, status.run.unwrap().counts.created), (None, None, 20));
+    assert!(
+        matches!(sources.forget("market", None).await, Err(ForgetError::Declared(_))),
+        "it would take them up again"
+    );
+    assert!(matches!(sources.forget("shop", Some("shpo")).await, Err(ForgetError::NoHeir(_))));
+    assert!(matches!(sources.forget("ship", None).await, Err(ForgetError::Unknown(_))));
+    assert_eq!(sources.forget("shop", Some("market")).await.unwrap(), 20);
+    assert!(sources.status("shop").await.unwrap().is_none());
+    assert_eq!((sources.statuses().await.unwrap().len(), world.catalogue().len()), (1, 20));
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,6 +46,8 @@ pub struct State {
     pub slow: Duration,
     /// Which settings it is read by.
     pub fingerprint: u64,
+    /// Of which kind its orders are.
+    pub order_fingerprint: u64,
 }
 
 pub struct Shop {
@@ -167,12 +169,20 @@ impl Connector for Shop {
         self.state().fingerprint
     }
 
+    fn order_fingerprint(&self) -> u64 {
+        self.state().order_fingerprint
+    }
+
     fn is_incremental(&self) -> bool {
         self.incremental
     }
 
     fn carries(&self, field: LiveField, mode: Mode) -> bool {
         !(self.stock_apart && field == LiveField::Stock && mode == Mode::Incremental)
+    }
+
+    fn never_live(&self, _: LiveField) -> Option<&'static str> {
+        (!self.single).then_some("needs a request for a single item")
     }
 
     fn list(&self, since: Option<Timestamp>, position: Option<&Value>) -> Call {

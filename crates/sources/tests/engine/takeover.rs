@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::shop::{Shop, item};
-use crate::world::{CONFIRMED, FULL, World};
+use crate::world::{CHANGES, CONFIRMED, FULL, World, confirmed};
 
 /// Runs a future until it was polled so often, then drops it.
-async fn killed_after<F: Future>(polls: u64, future: F) -> Option<F::Output> {
+pub async fn killed_after<F: Future>(polls: u64, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut polled = 0;
     std::future::poll_fn(|cx| {
@@ -126,11 +126,50 @@ async fn a_run_that_began_under_other_settings_does_not_go_on_and_cannot_be_conf
     assert_eq!((waits.state, waits.counts.read, waits.counts.vanished), (RunState::AwaitingConfirmation, 40, 20));
     world.shop.state().fingerprint = 2;
     (20..40).for_each(|n| world.shop.remove(&format!("k{n:03}")));
-    let again = world.sync(CONFIRMED).await;
+    for confirmation in [CONFIRMED, confirmed(&waits)] {
+        match world.try_sync(confirmation).await {
+            Err(StartError::NothingToConfirm { why, waits: Some(id) }) => {
+                assert!(id == waits.id && why.contains("other settings"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let again = world.sync(FULL).await;
     assert_ne!(again.id, waits.id);
     let stands = (again.state, again.removals_confirmed, world.catalogue().len());
-    assert_eq!(stands, (RunState::AwaitingConfirmation, false, 60), "twenty were confirmed, not forty");
+    assert_eq!(stands, (RunState::AwaitingConfirmation, false, 60), "twenty were to be confirmed, not forty");
     assert_eq!((world.sync(CONFIRMED).await.id, world.catalogue()), (again.id, world.upstream()));
+}
+
+/// What goes is found by full runs alone; whoever asks for one must not be given the rest of another.
+#[tokio::test(start_paused = true)]
+async fn a_full_run_is_not_the_rest_of_one_of_changes_that_was_killed() {
+    let world = World::of(Shop { incremental: true, ..Shop::new(10) }, 0);
+    let put = |n: i64, at: i64| {
+        let key = format!("k{n:03}");
+        world.shop.put(&key, serde_json::json!({"id": key, "name": "n", "stock": n, "changed": at}));
+    };
+    (0..40).for_each(|n| put(n, 1_000_000 + n));
+    world.sync(FULL).await;
+    let watermark = world.row().await.watermark;
+    (0..40).for_each(|n| put(n, 90_000_000 + n));
+    world.shop.state().slow = Duration::from_secs(1);
+    assert!(tokio::time::timeout(Duration::from_millis(2_500), world.try_sync(CHANGES)).await.is_err());
+    world.shop.state().slow = Duration::ZERO;
+    let killed = world.row().await.run.unwrap();
+    assert!(
+        killed.mode == Mode::Incremental && killed.state == RunState::Reading && killed.counts.pages > 0,
+        "{killed:?}"
+    );
+    world.shop.remove("k001");
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let full = world.sync(FULL).await;
+    assert_eq!((full.mode, full.state, full.counts.read, full.counts.removed), (Mode::Full, RunState::Done, 39, 1));
+    assert_eq!(world.catalogue(), world.upstream());
+    assert!(
+        full.id != killed.id && world.row().await.watermark > watermark,
+        "what the other had read is known as well"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,7 +188,7 @@ async fn who_was_silent_for_longer_than_the_lease_writes_nothing_any_more() {
             id: uuid::Uuid::nil(),
             owner: "b".into(),
             hold: Duration::from_secs(3_600),
-            confirm_removals: false,
+            confirms: None,
             fingerprint: 0,
             now: haat_catalog::Clock::now(&*world.clock),
         };

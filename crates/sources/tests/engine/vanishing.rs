@@ -1,12 +1,12 @@
 //! What goes, and what does not.
 
 use haat_outbound::CallError;
-use haat_sources::run::RunState;
-use haat_sources::service::SourceState;
+use haat_sources::run::{MAX_VANISHED, RunState};
+use haat_sources::service::{SourceState, StartError};
 use serde_json::json;
 
 use crate::shop::{Fault, Shop, item};
-use crate::world::{CONFIRMED, FULL, World};
+use crate::world::{CONFIRMED, FULL, World, confirmed};
 
 fn key(n: usize) -> String {
     format!("k{n:03}")
@@ -161,15 +161,53 @@ async fn few_go_without_a_confirmation_whatever_share_they_are() {
     assert_eq!((world.sync(FULL).await.state, world.catalogue().len()), (RunState::Done, 2));
 }
 
+/// Else a request that is sent again, or once a night, lets everything go.
 #[tokio::test(start_paused = true)]
-async fn a_confirmation_in_advance_is_for_a_share_and_not_for_everything() {
+async fn a_confirmation_that_comes_again_confirms_nothing_more() {
     let world = World::new(60);
     world.sync(FULL).await;
+    let nothing = async |request| match world.try_sync(request).await {
+        Err(StartError::NothingToConfirm { waits, .. }) => waits,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(nothing(CONFIRMED).await, None, "nobody waits");
     (0..30).for_each(|n| world.shop.remove(&key(n)));
-    assert_eq!((world.sync(CONFIRMED).await.state, world.catalogue().len()), (RunState::Done, 30));
+    assert_eq!(nothing(CONFIRMED).await, None, "nor does it begin a run that would");
+    let waits = world.sync(FULL).await;
+    assert_eq!(waits.state, RunState::AwaitingConfirmation);
+    assert_eq!((world.sync(confirmed(&waits)).await.id, world.catalogue().len()), (waits.id, 30));
     world.shop.state().items.clear();
-    assert_eq!((world.sync(CONFIRMED).await.state, world.catalogue().len()), (RunState::AwaitingConfirmation, 30));
-    assert_eq!((world.sync(CONFIRMED).await.state, world.catalogue().len()), (RunState::Done, 0), "who saw it may");
+    for again in [CONFIRMED, confirmed(&waits)] {
+        assert_eq!((nothing(again).await, world.catalogue().len()), (None, 30));
+    }
+    let everything = world.sync(FULL).await;
+    assert_eq!((everything.state, world.catalogue().len()), (RunState::AwaitingConfirmation, 30));
+    assert_eq!(nothing(confirmed(&waits)).await, Some(everything.id), "another waits by now");
+    assert_eq!((world.sync(confirmed(&everything)).await.state, world.catalogue().len()), (RunState::Done, 0));
+}
+
+/// Nobody can say whether a number of products may go; of which they are, somebody can.
+#[tokio::test(start_paused = true)]
+async fn what_would_go_is_told_by_name_until_it_is_gone() {
+    let world = World::new(300);
+    world.sync(FULL).await;
+    world.store.retire("S-k000");
+    (0..150).for_each(|n| world.shop.remove(&key(n)));
+    let waits = world.sync(FULL).await;
+    let named: Vec<(Option<&str>, &str)> = waits.vanished.iter().map(|v| (v.key.as_deref(), v.sku.as_str())).collect();
+    assert_eq!((named.len(), named[0]), (MAX_VANISHED, (None, "S-k000")), "nobody upstream knows that key");
+    assert!(named[1..].iter().all(|(key, sku)| key.is_some_and(|key| *sku == format!("S-{key}") && key < "k150")));
+    let shown = world.sources("a", |_, _| {}).status("shop").await.unwrap().unwrap().run.unwrap();
+    assert_eq!(shown.vanished, waits.vanished);
+    let done = world.sync(CONFIRMED).await;
+    assert_eq!((done.counts.removed, &done.vanished[..]), (150, &[][..]));
+    // Of those that nobody can be asked about, and of very many, as well.
+    for (single, items, gone, named) in [(false, 40, 30, 30), (true, 4_000, 2_000, MAX_VANISHED)] {
+        let world = World::of(Shop { single, ..Shop::new(1_000) }, items);
+        world.sync(FULL).await;
+        (0..gone).for_each(|n| world.shop.remove(&key(n)));
+        assert_eq!(world.sync(FULL).await.vanished.len(), named);
+    }
 }
 
 #[tokio::test(start_paused = true)]

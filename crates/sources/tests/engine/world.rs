@@ -8,7 +8,7 @@ use haat_catalog::{Clock, Timestamp};
 use haat_sources::breaker::{BreakerControl, BreakerStanding};
 use haat_sources::ports::{BreakerOrder, SourceRow, SourceStore};
 use haat_sources::run::{Mode, Run};
-use haat_sources::service::{SourceParts, Sources, SourcesOptions, StartError, SyncRequest};
+use haat_sources::service::{Confirmation, SourceParts, Sources, SourcesOptions, StartError, SyncRequest};
 use haat_testkit::clock::TestIds;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,11 +56,16 @@ pub struct World {
 }
 
 /// A request for everything.
-pub const FULL: SyncRequest = SyncRequest { mode: Some(Mode::Full), confirm_removals: false };
+pub const FULL: SyncRequest = SyncRequest { mode: Some(Mode::Full), confirms: None };
 /// A request for what changed.
-pub const CHANGES: SyncRequest = SyncRequest { mode: None, confirm_removals: false };
-/// A request with a confirmation.
-pub const CONFIRMED: SyncRequest = SyncRequest { mode: None, confirm_removals: true };
+pub const CHANGES: SyncRequest = SyncRequest { mode: None, confirms: None };
+/// A request with a confirmation of whatever waits.
+pub const CONFIRMED: SyncRequest = SyncRequest { mode: None, confirms: Some(Confirmation::Waiting) };
+
+/// A request with a confirmation of one run.
+pub fn confirmed(run: &Run) -> SyncRequest {
+    SyncRequest { mode: None, confirms: Some(Confirmation::Run(run.id)) }
+}
 
 impl World {
     /// A shop of that many items in pages of ten.

@@ -46,6 +46,17 @@ impl SourceSql for MySqlConnection {
         Ok(())
     }
 
+    async fn inherit(&mut self, name: &str, items: i64, run: Option<&str>) -> Answer<()> {
+        query(st::INHERIT).bind(items).bind(run).bind(name).execute(self).await?;
+        Ok(())
+    }
+
+    async fn delete_source(&mut self, name: &str) -> Answer<()> {
+        query(st::DELETE_REPORTS).bind(name).execute(&mut *self).await?;
+        query(st::DELETE_SOURCE).bind(name).execute(self).await?;
+        Ok(())
+    }
+
     async fn order_breaker(&mut self, name: &str, order: i64) -> Answer<()> {
         query(st::ORDER_BREAKER).bind(name).bind(order).execute(self).await?;
         Ok(())

@@ -22,7 +22,7 @@ pub(super) async fn begin<C: Sql>(conn: &mut C, begin: &Begin) -> Answer<Verdict
     let watermark = row.watermark.map(Timestamp::from_millis);
     let run = match next_run(row.run(&begin.source), is_held, watermark, begin) {
         Ok(run) => run,
-        Err(others) => return Ok(Verdict::Discard(Begun::Running(others))),
+        Err(refused) => return Ok(Verdict::Discard(refused)),
     };
     let fence = row.fence.saturating_add(1);
     let until = begin.now.plus(begin.hold).as_millis();
@@ -34,26 +34,16 @@ pub(super) async fn begin<C: Sql>(conn: &mut C, begin: &Begin) -> Answer<Verdict
 /// The run that the caller shall do.
 ///
 /// # Errors
-/// The run that somebody else is at.
-fn next_run(before: Option<Run>, is_held: bool, watermark: Option<Timestamp>, begin: &Begin) -> Result<Run, Box<Run>> {
+/// Why it does none: somebody else is at one, or what is confirmed does not wait for it.
+fn next_run(before: Option<Run>, is_held: bool, watermark: Option<Timestamp>, begin: &Begin) -> Result<Run, Begun> {
     let owner = || begin.owner.clone();
     let is_same = |run: &Run| run.fingerprint == begin.fingerprint;
     match before {
-        Some(run) if run.state.is_unfinished() && is_held => Err(Box::new(run)),
-        Some(run) if run.state.is_unfinished() && is_same(&run) => Ok(Run { owner: owner(), ..run }),
-        Some(run) if run.state == RunState::AwaitingConfirmation && begin.confirm_removals && is_same(&run) => {
-            Ok(Run {
-                state: RunState::Removing,
-                removals_confirmed: true,
-                owner: owner(),
-                moved_at: begin.now,
-                ended_at: None,
-                message: None,
-                // Up to which change everything is known was written when it began to wait; told now, it would be as much earlier as
-                // it has waited.
-                newest: None,
-                ..run
-            })
+        Some(run) if run.state.is_unfinished() && is_held => Err(Begun::Running(Box::new(run))),
+        before if begin.confirms.is_some() => confirmed(before, begin),
+        // One of changes has nothing that a full one would not read again, and its watermark is not the source's yet.
+        Some(run) if run.state.is_unfinished() && is_same(&run) && covers(run.mode, begin.mode) => {
+            Ok(Run { owner: owner(), ..run })
         }
         before => {
             let since = watermark.filter(|_| begin.mode == Mode::Incremental);
@@ -61,6 +51,46 @@ fn next_run(before: Option<Run>, is_held: bool, watermark: Option<Timestamp>, be
             Ok(Run { fingerprint: begin.fingerprint, ..run }.after(before.as_ref()))
         }
     }
+}
+
+/// Whether a run of one mode does what is wanted of one of the other.
+fn covers(mode: Mode, wanted: Mode) -> bool {
+    mode == Mode::Full || wanted == Mode::Incremental
+}
+
+/// The run that is confirmed, if it waits for that. One that was confirmed before, and whose holder is gone, goes on: that is the
+/// same confirmation once more.
+fn confirmed(before: Option<Run>, begin: &Begin) -> Result<Run, Begun> {
+    let is_meant = |run: &Run| Some(run.id) == begin.confirms && run.fingerprint == begin.fingerprint;
+    match before {
+        Some(run) if is_meant(&run) && run.state == RunState::AwaitingConfirmation => Ok(Run {
+            state: RunState::Removing,
+            removals_confirmed: true,
+            owner: begin.owner.clone(),
+            moved_at: begin.now,
+            ended_at: None,
+            message: None,
+            // Up to which change everything is known was written when it began to wait; told now, it would be as much earlier as
+            // it has waited.
+            newest: None,
+            ..run
+        }),
+        Some(run) if is_meant(&run) && run.state.is_unfinished() && run.removals_confirmed => {
+            Ok(Run { owner: begin.owner.clone(), ..run })
+        }
+        before => Err(Begun::NothingToConfirm(before.map(Box::new))),
+    }
+}
+
+/// Ends the newest run, if it is unfinished or waits for a confirmation. The next lease has another fence, and this run goes on no
+/// more: whoever carries it on has lost it.
+pub(super) async fn cancel<C: Sql>(conn: &mut C, source: &str, now: Timestamp) -> Answer<Verdict<Option<Run>>> {
+    let run = conn.lock_source(source).await?.and_then(|row| row.run(source));
+    let is_open = |run: &Run| run.state.is_unfinished() || run.state == RunState::AwaitingConfirmation;
+    let Some(run) = run.filter(is_open) else { return Ok(Verdict::Discard(None)) };
+    let run = run.cancelled(now);
+    conn.move_run(source, 0, 0, &json(&run)?).await?;
+    Ok(Verdict::Commit(Some(run)))
 }
 
 /// The source's row, locked, if the lease is the newest and the run unfinished and the one that the lease is for.
@@ -86,14 +116,15 @@ mod tests {
 
     use super::*;
 
-    fn begin(mode: Mode, confirm_removals: bool) -> Begin {
+    /// A wish, with a confirmation of the run that [`before`] makes or without one.
+    fn begin(mode: Mode, confirms: bool) -> Begin {
         Begin {
             source: "s".into(),
             mode,
             id: Uuid::from_u128(9),
             owner: "new".into(),
             hold: Duration::from_secs(1),
-            confirm_removals,
+            confirms: confirms.then_some(Uuid::from_u128(1)),
             fingerprint: 0,
             now: Timestamp::from_millis(50),
         }
@@ -104,16 +135,60 @@ mod tests {
         Some(Run { state, message: Some("why".into()), newest: Some(Timestamp::from_millis(3)), ..run })
     }
 
+    fn is_running(next: Result<Run, Begun>) -> bool {
+        matches!(next, Err(Begun::Running(run)) if run.owner == "old")
+    }
+
+    fn has_nothing_to_confirm(next: Result<Run, Begun>) -> bool {
+        matches!(next, Err(Begun::NothingToConfirm(_)))
+    }
+
     #[test]
     fn a_run_that_began_under_other_settings_neither_goes_on_nor_is_confirmed() {
         for state in [RunState::Reading, RunState::Removing, RunState::AwaitingConfirmation] {
-            let other = Begin { fingerprint: 7, ..begin(Mode::Full, true) };
+            let other = Begin { fingerprint: 7, ..begin(Mode::Full, false) };
             let run = next_run(before(state), false, None, &other).unwrap();
             assert_eq!((run.id.as_u128(), run.state, run.fingerprint), (9, RunState::Reading, 7), "{state:?}");
-            assert!(!run.removals_confirmed);
+            let other = Begin { fingerprint: 7, ..begin(Mode::Full, true) };
+            assert!(has_nothing_to_confirm(next_run(before(state), false, None, &other)), "{state:?}");
         }
-        let other = Begin { fingerprint: 7, ..begin(Mode::Full, true) };
-        assert!(next_run(before(RunState::Reading), true, None, &other).is_err(), "somebody is at it all the same");
+        let other = Begin { fingerprint: 7, ..begin(Mode::Full, false) };
+        assert!(is_running(next_run(before(RunState::Reading), true, None, &other)), "somebody is at it all the same");
+    }
+
+    #[test]
+    fn a_confirmation_is_of_the_run_that_waits_for_it_and_of_no_other() {
+        use RunState::{AwaitingConfirmation, Cancelled, Done, Failed, Reading, Removing};
+        for state in [Reading, Removing, Done, Failed, Cancelled] {
+            assert!(
+                has_nothing_to_confirm(next_run(before(state), false, None, &begin(Mode::Full, true))),
+                "{state:?}"
+            );
+        }
+        assert!(has_nothing_to_confirm(next_run(None, false, None, &begin(Mode::Full, true))));
+        let another = Begin { confirms: Some(Uuid::from_u128(2)), ..begin(Mode::Full, false) };
+        assert!(has_nothing_to_confirm(next_run(before(AwaitingConfirmation), false, None, &another)));
+        let goes_on = before(Removing).map(|run| Run { removals_confirmed: true, ..run });
+        let run = next_run(goes_on.clone(), false, None, &begin(Mode::Full, true)).unwrap();
+        assert_eq!(
+            (run.id.as_u128(), run.state, run.owner.as_str()),
+            (1, Removing, "new"),
+            "the same confirmation again"
+        );
+        assert!(is_running(next_run(goes_on, true, None, &begin(Mode::Full, true))));
+    }
+
+    #[test]
+    fn a_full_run_that_is_wanted_is_not_given_for_one_of_changes() {
+        use RunState::{Reading, Removing};
+        for state in [Reading, Removing] {
+            let changes = before(state).map(|run| Run { mode: Mode::Incremental, ..run });
+            let run = next_run(changes.clone(), false, None, &begin(Mode::Full, false)).unwrap();
+            assert_eq!((run.id.as_u128(), run.mode, run.state, run.since), (9, Mode::Full, Reading, None), "{state:?}");
+            let run = next_run(changes.clone(), false, None, &begin(Mode::Incremental, false)).unwrap();
+            assert_eq!((run.id.as_u128(), run.mode, run.state), (1, Mode::Incremental, state));
+            assert!(is_running(next_run(changes, true, None, &begin(Mode::Full, false))), "one at a time");
+        }
     }
 
     #[test]
@@ -139,11 +214,9 @@ mod tests {
         use RunState::{AwaitingConfirmation, Done, Failed, Reading, Removing};
         let watermark = Some(Timestamp::from_millis(7));
         for state in [Reading, Removing] {
-            let run = next_run(before(state), true, watermark, &begin(Incremental, true)).unwrap_err();
-            assert_eq!((run.owner.as_str(), run.state), ("old", state), "somebody is at it");
-            let run = next_run(before(state), false, watermark, &begin(Incremental, true)).unwrap();
+            assert!(is_running(next_run(before(state), true, watermark, &begin(Incremental, false))), "{state:?}");
+            let run = next_run(before(state), false, watermark, &begin(Incremental, false)).unwrap();
             assert_eq!((run.owner.as_str(), run.state, run.mode), ("new", state, Full), "taken over as it stands");
-            assert!(!run.removals_confirmed, "nothing waited for a confirmation");
         }
         for is_held in [true, false] {
             let run = next_run(before(AwaitingConfirmation), is_held, None, &begin(Incremental, true)).unwrap();
@@ -154,11 +227,7 @@ mod tests {
                 assert_eq!((run.id.as_u128(), run.state, run.since), (9, Reading, watermark), "{state:?}");
             }
         }
-        let run = next_run(None, true, watermark, &begin(Full, true)).unwrap();
-        assert_eq!(
-            (run.since, run.removals_confirmed),
-            (None, false),
-            "a confirmation is of what was asked, not ahead"
-        );
+        let run = next_run(None, true, watermark, &begin(Full, false)).unwrap();
+        assert_eq!((run.since, run.removals_confirmed), (None, false));
     }
 }

@@ -5,12 +5,14 @@
 //! page.rs        a page of a run: products, whose they are, what was seen, how the run stands
 //!   ownership.rs     which products are whose, by sku and by key
 //! removal.rs     products that vanished upstream
+//! forgetting.rs  orders that mean nothing any more, and sources that nobody declares
 //! sql.rs         what these ask of a database, and its rows
 //! ```
 //!
 //! Whoever writes anything of a source holds the lock of its row, which is taken first. So nobody writes for two holders of a
 //! lease at the same time, and what one source's products are called needs no locks of its own.
 
+mod forgetting;
 mod lease;
 mod ownership;
 mod page;
@@ -24,8 +26,8 @@ use async_trait::async_trait;
 use haat_catalog::ports::StoreError;
 use haat_catalog::{Sku, Timestamp};
 use haat_sources::ports::{
-    Begin, Begun, BreakerOrder, BreakerReport, Item, ItemOutcome, Lease, MissedItems, RemoveItems, RunError, SourceRow,
-    SourceStore, WritePage,
+    Begin, Begun, BreakerOrder, BreakerReport, ForgetOrders, ForgetSource, Forgotten, Item, ItemOutcome, Lease,
+    MissedItems, RemoveItems, RunError, SourceRow, SourceStore, WritePage,
 };
 use haat_sources::run::{Mode, Run, RunState};
 use uuid::Uuid;
@@ -165,6 +167,42 @@ impl<B: Backend> SourceStore for SqlStore<B> {
             self.forget_seen(lease, Uuid::nil()).await;
         }
         Ok(())
+    }
+
+    async fn cancel_run(&self, source: &str, now: Timestamp) -> Result<Option<Run>, StoreError> {
+        let source: Arc<str> = source.into();
+        self.0
+            .writers()
+            .transact(self.0.limit(), move |conn| {
+                let source = Arc::clone(&source);
+                Box::pin(async move { lease::cancel(conn, &source, now).await })
+            })
+            .await
+    }
+
+    async fn forget_orders(&self, forget: ForgetOrders) -> Result<Option<String>, RunError> {
+        let forget = Arc::new(forget);
+        self.0
+            .writers()
+            .transact(self.batch_limit(), move |conn| {
+                let forget = Arc::clone(&forget);
+                Box::pin(async move { forgetting::orders(conn, &forget).await })
+            })
+            .await?
+    }
+
+    async fn forget_source(&self, forget: ForgetSource) -> Result<Forgotten, StoreError> {
+        if let Some(heir) = &forget.heir {
+            fits("the name of a source", heir)?;
+        }
+        let forget = Arc::new(forget);
+        self.0
+            .writers()
+            .transact(self.batch_limit(), move |conn| {
+                let forget = Arc::clone(&forget);
+                Box::pin(async move { forgetting::source(conn, &forget).await })
+            })
+            .await
     }
 
     async fn owner_of(&self, sku: &Sku) -> Result<Option<(String, Item)>, StoreError> {

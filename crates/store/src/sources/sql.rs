@@ -44,6 +44,11 @@ pub(crate) trait SourceSql: Send {
     ) -> impl Future<Output = Answer<()>> + Send;
     /// Writes a run that nobody holds any more.
     fn end_run(&mut self, name: &str, ended: &EndedRun) -> impl Future<Output = Answer<()>> + Send;
+    /// Counts `items` more products of a source, and writes that nothing is known of what changed, that nobody holds it, and its
+    /// run, if there is one.
+    fn inherit(&mut self, name: &str, items: i64, run: Option<&str>) -> impl Future<Output = Answer<()>> + Send;
+    /// Deletes its row, and what replicas say of its breaker.
+    fn delete_source(&mut self, name: &str) -> impl Future<Output = Answer<()>> + Send;
     /// Writes an order, of a source that may not be there yet.
     fn order_breaker(&mut self, name: &str, order: i64) -> impl Future<Output = Answer<()>> + Send;
     /// Writes a replica's report over the one before.
@@ -77,6 +82,12 @@ pub(crate) trait ItemSql: Send {
     fn miss_items(&mut self, skus: &[&Sku], run: Uuid) -> impl Future<Output = Answer<()>> + Send;
     /// Takes products away from whoever has them.
     fn delete_items(&mut self, skus: &[&Sku]) -> impl Future<Output = Answer<()>> + Send;
+    /// Takes all products away from a source; gives their number.
+    fn release_items(&mut self, source: &str) -> impl Future<Output = Answer<u64>> + Send;
+    /// Takes from a source's items the keys by which the heir calls products of its own: they retire.
+    fn retire_taken_items(&mut self, source: &str, heir: &str) -> impl Future<Output = Answer<()>> + Send;
+    /// Gives all products of a source to the heir, without orders and notes; gives their number.
+    fn give_items(&mut self, source: &str, heir: &str) -> impl Future<Output = Answer<u64>> + Send;
     /// The hashes that a run has seen, a row for each page.
     fn seen_hashes(&mut self, source: &str, run: Uuid) -> impl Future<Output = Answer<Vec<Vec<u8>>>> + Send;
     /// The greatest number of a page that it has seen.

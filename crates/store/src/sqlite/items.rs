@@ -71,6 +71,19 @@ impl ItemSql for SqliteConnection {
         Ok(())
     }
 
+    async fn release_items(&mut self, source: &str) -> Answer<u64> {
+        Ok(query(st::RELEASE_ITEMS).bind(source).execute(self).await?.rows_affected())
+    }
+
+    async fn retire_taken_items(&mut self, source: &str, heir: &str) -> Answer<()> {
+        query(st::RETIRE_TAKEN_ITEMS).bind(source).bind(heir).execute(self).await?;
+        Ok(())
+    }
+
+    async fn give_items(&mut self, source: &str, heir: &str) -> Answer<u64> {
+        Ok(query(st::GIVE_ITEMS).bind(heir).bind(source).execute(self).await?.rows_affected())
+    }
+
     async fn seen_hashes(&mut self, source: &str, run: Uuid) -> Answer<Vec<Vec<u8>>> {
         Ok(query_scalar(st::SEEN_HASHES).bind(source).bind(run.as_bytes().as_slice()).fetch_all(self).await?)
     }

@@ -180,6 +180,13 @@ statements! {
         "UPDATE sources SET lease_until = 0, run = ?, last_full = COALESCE(?, last_full),
                 last_done = COALESCE(?, last_done), watermark = ?
          WHERE name = ?";
+    INHERIT [Number, Text, Text]
+        "UPDATE sources SET fence = fence + 1, lease_until = 0, items = items + ?, watermark = NULL, run = ?
+         WHERE name = ?";
+    DELETE_SOURCE [Text]
+        "DELETE FROM sources WHERE name = ?";
+    DELETE_REPORTS [Text]
+        "DELETE FROM source_breakers WHERE source = ?";
     ORDER_BREAKER [Text, Number]
         "INSERT INTO sources (name, fence, lease_until, items, breaker_order) VALUES (?, 0, 0, 0, ?)
          ON CONFLICT (name) DO UPDATE SET breaker_order = excluded.breaker_order";
@@ -197,6 +204,14 @@ statements! {
     ITEMS_AFTER [Text, Text, Limit]
         "SELECT sku, source, item_key, item_order, missed_by FROM source_items
          WHERE source = ? AND item_key > CAST(? AS TEXT) ORDER BY item_key LIMIT ?";
+    RELEASE_ITEMS [Text]
+        "DELETE FROM source_items WHERE source = ?";
+    /// What stands before the sku is `RETIRED`.
+    RETIRE_TAKEN_ITEMS [Text, Text]
+        "UPDATE source_items SET item_key = char(1) || sku
+         WHERE source = ? AND item_key IN (SELECT item_key FROM source_items WHERE source = ?)";
+    GIVE_ITEMS [Text, Text]
+        "UPDATE source_items SET source = ?, item_order = NULL, missed_by = NULL WHERE source = ?";
     SEEN_HASHES [Text, Id]
         "SELECT hashes FROM source_seen WHERE source = ? AND run = ? ORDER BY page";
     LAST_SEEN_PAGE [Text, Id]

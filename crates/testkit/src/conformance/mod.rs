@@ -13,6 +13,7 @@
 pub mod authorization;
 pub mod batches;
 pub mod compaction;
+pub mod forgetting;
 mod gates;
 pub mod jobs;
 pub mod keys;
@@ -112,6 +113,8 @@ macro_rules! store_conformance {
                 a_run_that_began_under_other_settings_does_not_go_on,
                 whoever_takes_a_run_over_has_all_that_was_written_for_it, of_two_holders_only_the_newer_writes,
                 a_run_that_has_ended_is_written_no_more,
+                a_full_run_takes_the_place_of_one_of_changes_that_nobody_holds,
+                a_run_that_is_cancelled_is_written_no_more,
                 a_run_that_waits_for_a_confirmation_goes_on_with_one_alone, an_end_is_kept_where_it_belongs,
                 what_was_seen_is_kept_until_the_run_has_ended, an_order_to_a_breaker_is_kept,
                 reports_of_breakers_are_given_until_they_are_old,
@@ -131,6 +134,12 @@ macro_rules! store_conformance {
                 what_is_not_as_it_was_when_it_vanished_stays, what_two_runs_in_a_row_have_missed_is_told,
                 a_product_that_was_deleted_by_hand_is_not_removed_again,
                 a_large_removal_beside_other_writers_is_done_whole,
+            ]
+            forgetting [
+                orders_are_forgotten_step_by_step_in_order_of_key, products_of_a_source_that_is_forgotten_are_nobody_s,
+                products_of_a_source_that_is_forgotten_are_its_heir_s,
+                what_the_heir_was_about_to_do_ends_where_products_come_to_it,
+                a_source_is_not_forgotten_in_the_middle_of_a_run,
             ]
         );
     };

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::upstream::{Holder, begin, is_lost, item, many};
+use super::upstream::{Holder, begin, confirm, is_lost, item, many};
 use super::{Subject, after_noon, sku};
 
 /// Nothing is known of it, and it has nothing.
@@ -85,7 +85,7 @@ pub async fn a_run_whose_holder_is_gone_goes_on_from_where_it_stood(s: &Subject)
     let mut gone = s.hold(begin("s", 1)).await;
     gone.page(many(0..5, "x")).await;
     let mode = Mode::Incremental;
-    let mut heir = s.hold(Begin { mode, now: after_noon(61), confirm_removals: true, ..begin("s", 2) }).await;
+    let mut heir = s.hold(Begin { mode, now: after_noon(61), ..begin("s", 2) }).await;
     assert!(heir.lease.fence > gone.lease.fence);
     assert_eq!(heir.run, Run { owner: "replica-2".into(), ..gone.run });
     assert_eq!((heir.run.mode, heir.run.position.clone()), (Mode::Full, Some(json!({"page": 1}))));
@@ -107,9 +107,57 @@ pub async fn a_run_that_began_under_other_settings_does_not_go_on(s: &Subject) {
     assert_eq!((anew.run.id.as_u128(), anew.run.position.clone(), anew.run.fingerprint), (2, None, 6));
     assert!(s.sources.seen("s", gone.run.id).await.unwrap().is_empty());
     anew.try_end(RunState::AwaitingConfirmation, None).await.unwrap();
-    let third = s.hold(Begin { confirm_removals: true, now: after_noon(62), ..begin("s", 3) }).await;
-    assert_eq!((third.run.id.as_u128(), third.run.state), (3, RunState::Reading), "nor can it be confirmed");
-    assert!(!third.run.removals_confirmed);
+    let third = Begin { now: after_noon(62), ..confirm("s", 3, 2) };
+    let begun = s.sources.begin_run(third).await.unwrap();
+    assert!(matches!(begun, Begun::NothingToConfirm(Some(run)) if run.id.as_u128() == 2), "nor can it be confirmed");
+}
+
+/// What went is found by full runs alone, so the rest of another is none. It begins anew, before anything that the other would
+/// have brought is taken for known; but not while somebody is at that.
+pub async fn a_full_run_takes_the_place_of_one_of_changes_that_nobody_holds(s: &Subject) {
+    let full = s.hold(begin("s", 1)).await;
+    full.clone().try_end(RunState::Done, Some(after_noon(50))).await.unwrap();
+    let changes = |id, seconds| Begin { mode: Mode::Incremental, now: after_noon(seconds), ..begin("s", id) };
+    let mut killed = s.hold(changes(2, 100)).await;
+    killed.page(many(0..5, "x")).await;
+    let full = |id, seconds| Begin { now: after_noon(seconds), ..begin("s", id) };
+    assert!(s.try_hold(full(3, 130)).await.is_none());
+    let taken_over = s.hold(changes(4, 161)).await;
+    assert_eq!((taken_over.run.id, taken_over.run.mode), (killed.run.id, Mode::Incremental));
+    let mut anew = s.hold(full(5, 222)).await;
+    assert_eq!((anew.run.id.as_u128(), anew.run.mode, anew.run.since), (5, Mode::Full, None));
+    assert_eq!((anew.run.position.clone(), anew.run.counts.read), (None, 0));
+    assert!(s.sources.seen("s", killed.run.id).await.unwrap().is_empty());
+    assert!(is_lost(&killed.save().await) && is_lost(&taken_over.save().await));
+    assert_eq!(s.source("s").await.watermark, Some(after_noon(50)));
+    anew.page(many(0..3, "x")).await;
+    let gone = s.items_of("s").await.split_off(3);
+    anew.try_remove(gone).await.unwrap();
+    anew.try_end(RunState::Done, Some(after_noon(90))).await.unwrap();
+    assert_eq!((s.items_of("s").await.len(), s.source("s").await.watermark), (3, Some(after_noon(90))));
+}
+
+/// It has ended for whoever holds it too, and the next begins anew.
+pub async fn a_run_that_is_cancelled_is_written_no_more(s: &Subject) {
+    assert_eq!(s.sources.cancel_run("s", after_noon(0)).await.unwrap(), None);
+    let mut holder = s.hold(begin("s", 1)).await;
+    holder.page(many(0..3, "x")).await;
+    let cancelled = s.sources.cancel_run("s", after_noon(5)).await.unwrap().unwrap();
+    let stands = (cancelled.id, cancelled.state, cancelled.ended_at, cancelled.counts.created);
+    assert_eq!(stands, (holder.run.id, RunState::Cancelled, Some(after_noon(5)), 3));
+    let row = s.source("s").await;
+    assert_eq!((row.run.as_ref(), row.last_done.as_ref(), row.items), (Some(&cancelled), None, 3));
+    assert!(is_lost(&holder.try_page(many(3..5, "x")).await));
+    assert!(is_lost(&holder.try_remove(s.items_of("s").await).await));
+    assert!(is_lost(&holder.save().await) && is_lost(&holder.clone().try_end(RunState::Done, None).await));
+    assert_eq!((s.source("s").await, s.sources.cancel_run("s", after_noon(6)).await.unwrap()), (row, None));
+    let mut next = s.hold(Begin { now: after_noon(7), ..begin("s", 2) }).await;
+    assert_eq!((next.run.id.as_u128(), next.run.position.clone()), (2, None), "at once, and from the beginning");
+    next.try_end(RunState::AwaitingConfirmation, None).await.unwrap();
+    let waited = s.sources.cancel_run("s", after_noon(8)).await.unwrap().unwrap();
+    assert_eq!((waited.id.as_u128(), waited.state), (2, RunState::Cancelled));
+    let begun = s.sources.begin_run(confirm("s", 3, 2)).await.unwrap();
+    assert!(matches!(begun, Begun::NothingToConfirm(Some(run)) if run.id.as_u128() == 2));
 }
 
 /// Even if the holder before is only slow, and commits a page at that very moment.
@@ -179,7 +227,8 @@ pub async fn a_run_that_has_ended_is_written_no_more(s: &Subject) {
     assert!(is_lost(&other.save().await));
 }
 
-/// Whoever asks without one begins anew. With one, what was seen is still there to tell what vanished.
+/// Of that run. Whoever asks without one begins anew. With one, what was seen is still there to tell what vanished; a second time,
+/// or of another run, it begins nothing.
 pub async fn a_run_that_waits_for_a_confirmation_goes_on_with_one_alone(s: &Subject) {
     s.synced("s", 1, many(0..10, "x")).await;
     let mut holder = s.hold(begin("s", 2)).await;
@@ -188,11 +237,17 @@ pub async fn a_run_that_waits_for_a_confirmation_goes_on_with_one_alone(s: &Subj
     holder.run.message = Some("six of ten vanished".into());
     holder.try_end(RunState::AwaitingConfirmation, None).await.unwrap();
     assert_eq!(s.source("s").await.last_full.unwrap().id, Uuid::from_u128(1), "it has not come to its end");
-    let mut confirmed = s.hold(Begin { confirm_removals: true, mode: Mode::Incremental, ..begin("s", 3) }).await;
+    assert!(s.try_hold(confirm("s", 3, 1)).await.is_none(), "another's");
+    let mut confirmed = s.hold(Begin { mode: Mode::Incremental, ..confirm("s", 3, 2) }).await;
     let state = (confirmed.run.id.as_u128(), confirmed.run.state, confirmed.run.removals_confirmed);
     assert_eq!(state, (2, RunState::Removing, true));
     let seen: BTreeSet<_> = s.sources.seen("s", confirmed.run.id).await.unwrap().into_iter().collect();
     let vanished = s.items_of("s").await.into_iter().filter(|item| !seen.contains(&key_hash(&item.key))).collect();
+    let again = s.sources.begin_run(confirm("s", 4, 2)).await.unwrap();
+    assert!(matches!(again, Begun::Running(run) if run.id.as_u128() == 2));
+    let heir = s.hold(Begin { now: after_noon(61), ..confirm("s", 4, 2) }).await;
+    assert_eq!((heir.run.id.as_u128(), heir.run.state), (2, RunState::Removing), "its holder is gone: it goes on");
+    confirmed.lease = heir.lease;
     confirmed.try_remove(vanished).await.unwrap();
     assert_eq!((confirmed.run.counts.removed, confirmed.run.counts.vanished), (6, 6));
     confirmed.done().await;
@@ -205,8 +260,11 @@ pub async fn a_run_that_waits_for_a_confirmation_goes_on_with_one_alone(s: &Subj
     assert_eq!((anew.run.id.as_u128(), anew.run.state), (5, RunState::Reading));
     assert!(s.sources.seen("s", waiting.run.id).await.unwrap().is_empty());
     anew.done().await;
-    let confirmed_ahead = s.hold(Begin { confirm_removals: true, ..begin("s", 6) }).await;
-    assert!(!confirmed_ahead.run.removals_confirmed, "there was nothing to confirm");
+    for waits in [2, 4, 5] {
+        let begun = s.sources.begin_run(confirm("s", 6, waits)).await.unwrap();
+        let nothing = matches!(begun, Begun::NothingToConfirm(Some(run)) if run.id.as_u128() == 5);
+        assert!(nothing, "a confirmation is of what waits, not ahead");
+    }
 }
 
 /// The newest run of each kind, and up to which change everything is known, which incremental runs only ever move forward.

@@ -53,10 +53,15 @@ pub fn begin(source: &str, id: u128) -> Begin {
         id: Uuid::from_u128(id),
         owner: format!("replica-{id}"),
         hold: HOLD,
-        confirm_removals: false,
+        confirms: None,
         fingerprint: 1 << 63 | 5,
         now: after_noon(0),
     }
+}
+
+/// A confirmation of what the run of another number waits to remove.
+pub fn confirm(source: &str, id: u128, waits: u128) -> Begin {
+    Begin { confirms: Some(Uuid::from_u128(waits)), ..begin(source, id) }
 }
 
 /// Whether somebody else has the run now.
@@ -140,7 +145,7 @@ impl Subject {
         let now = begin.now;
         match self.sources.begin_run(begin).await.unwrap() {
             Begun::Mine(lease, run) => Some(Holder { store: Arc::clone(&self.sources), lease, run: *run, now }),
-            Begun::Running(_) => None,
+            Begun::Running(_) | Begun::NothingToConfirm(_) => None,
         }
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::harness::{Backend, Reply, Server, Stage, least};
 
 /// What must be among the operations that need a scope, whatever else is.
-const GUARDED: [(&str, &str, &str); 20] = [
+const GUARDED: [(&str, &str, &str); 21] = [
     ("POST", "/v1/products", "products:write"),
     ("PUT", "/v1/products/{key}", "products:write"),
     ("PATCH", "/v1/products/{key}", "products:write"),
@@ -27,6 +27,7 @@ const GUARDED: [(&str, &str, &str); 20] = [
     ("GET", "/v1/sources", "sources:manage"),
     ("GET", "/v1/sources/{name}", "sources:manage"),
     ("POST", "/v1/sources/{name}/sync", "sources:manage"),
+    ("DELETE", "/v1/sources/{name}/sync", "sources:manage"),
     ("PUT", "/v1/sources/{name}/breaker", "sources:manage"),
     ("GET", "/metrics", "operate"),
 ];

@@ -10,15 +10,21 @@ use super::base64url;
 use crate::harness::{Backend, Reply, SOON, Server, Stage, eventually};
 
 /// A key of a client that signs, made by the `openssl` program.
-struct Key(PathBuf);
+pub struct Key(PathBuf);
 
 impl Key {
-    fn make(path: PathBuf) -> Self {
+    pub fn make(path: PathBuf) -> Self {
         openssl(&["genpkey", "-algorithm", "ed25519", "-out", text(&path)]);
         Self(path)
     }
 
-    fn jwks(&self) -> Value {
+    /// The private key, PEM.
+    pub fn pem(&self) -> String {
+        std::fs::read_to_string(&self.0).unwrap()
+    }
+
+    /// The public one.
+    pub fn jwks(&self) -> Value {
         let der = openssl(&["pkey", "-in", text(&self.0), "-pubout", "-outform", "DER"]);
         // RFC 8410 §4: the key itself is at the end.
         let x = base64url::encode(&der[der.len() - 32..]);

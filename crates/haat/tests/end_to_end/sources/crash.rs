@@ -93,3 +93,25 @@ async fn a_sync_whose_server_is_killed_is_finished_by_another() {
     assert_ne!(run["owner"], begun["run"]["owner"], "{run}");
     upstream.is_what_haat_has(&stage).await;
 }
+
+/// What vanished is found by full runs alone: whoever asks for one must not be given the rest of one of changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_sync_is_one_although_one_of_changes_was_killed_before() {
+    let (stage, upstream) = market(Backend::Sqlite, Options { products: 100, ..Options::default() }, LEASE).await;
+    stage.run(&["sync", "market", "--full"]).await.succeeded();
+    upstream.fault("slow 5s".parse::<haat_demo_upstream::Fault>().unwrap().of_products(), None);
+    let mut command = stage.command(&["sync", "market"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    eventually("a run of changes begins", SOON, async || {
+        let run = standing(&stage).await["run"].clone();
+        (run["mode"] == "incremental" && run["state"] == "reading").then_some(())
+    })
+    .await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    upstream.fault(haat_demo_upstream::Kind::Ok, None);
+    upstream.products().iter().take(5).for_each(|product| assert!(upstream.delete(&product.id)));
+    let run = finish(&stage).await;
+    assert_eq!((&run["mode"], &run["counts"]["removed"]), (&json!("full"), &json!(5)), "{run}");
+    upstream.is_what_haat_has(&stage).await;
+}

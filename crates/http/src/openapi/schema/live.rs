@@ -12,12 +12,12 @@ pub(crate) struct LiveProduct {
     product: Product,
     /// With `live=true`: whether the live members are the source's, and of when.
     #[schema(required = false, nullable = false)]
-    live: Live,
+    live: LiveStatus,
 }
 
 /// Where the live members of a product come from.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Live {
+pub(crate) struct LiveStatus {
     /// The source that has the product, as far as that is known.
     #[schema(required = true)]
     source: Option<String>,
@@ -76,7 +76,10 @@ pub(crate) enum StoredBecause {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use haat_sources::live;
+    use serde_json::Value;
 
     use super::*;
 
@@ -101,6 +104,27 @@ mod tests {
             live::StoredBecause::NotDeclared => StoredBecause::NotDeclared,
             live::StoredBecause::StoreUnavailable => StoredBecause::StoreUnavailable,
         }
+    }
+
+    /// Names in the document are shared by all of it: another schema that is called the same would be found here.
+    #[test]
+    fn what_is_told_of_live_members_is_what_the_document_describes() {
+        let told = serde_json::to_value(live::LiveStatus {
+            source: Some("shop".into()),
+            fields: live::LiveField::ALL.to_vec(),
+            fresh: false,
+            as_of: haat_catalog::Timestamp::from_millis(0),
+            age_seconds: 0,
+            reason: Some(live::StoredBecause::Timeout),
+        });
+        let document: Value = serde_json::from_str(&crate::openapi::to_json()).unwrap();
+        let member = &document["components"]["schemas"]["LiveProduct"]["allOf"][1]["properties"]["live"];
+        let schema = document.pointer(member["$ref"].as_str().unwrap().trim_start_matches('#')).unwrap();
+        let names = |of: &Value| of.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(names(&schema["properties"]), names(&told.unwrap()));
+        assert_eq!(schema["required"].as_array().unwrap().len(), names(&schema["properties"]).len());
+        assert_eq!(schema["properties"]["fields"]["items"]["$ref"], "#/components/schemas/LiveMember");
+        assert!(schema["properties"]["reason"].to_string().contains("#/components/schemas/StoredBecause"));
     }
 
     /// A new member or reason does not compile here before the document has it.
