@@ -121,7 +121,10 @@ async fn a_client_whose_policy_is_gone_is_noticed() {
 /// What is found about sources.
 fn of_sources(report: &serde_json::Value) -> Vec<(&str, String)> {
     let findings = report["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == "sources");
-    findings.map(|f| (f["verdict"].as_str().unwrap(), format!("{} → {}", f["detail"], f["advice"]))).collect()
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    findings
+        .map(|f| (f["verdict"].as_str().unwrap(), format!("{} → {}", text(&f["detail"]), text(&f["advice"]))))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

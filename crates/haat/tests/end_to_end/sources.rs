@@ -93,7 +93,8 @@ async fn more_than_a_share_goes_only_when_somebody_confirms_it() {
     assert_eq!((&run["state"], &run["counts"]["vanished"]), (&json!("awaiting_confirmation"), &json!(60)), "{run}");
     assert!(run["message"].as_str().is_some_and(|text| text.contains("confirm")), "{run}");
     let vanished = run["vanished"].as_array().unwrap();
-    let named = vanished.iter().all(|of| ids.contains(&of["key"].as_str().unwrap().to_owned()) && of["sku"].is_string());
+    let named =
+        vanished.iter().all(|of| ids.contains(&of["key"].as_str().unwrap().to_owned()) && of["sku"].is_string());
     assert!(named && vanished.len() == 60, "{run}");
     let told = stage.run(&["sources"]).await.succeeded().stdout;
     assert!(told.contains("would go: ") && told.contains("and 40 more would go"), "{told}");
