@@ -132,7 +132,7 @@ async fn a_fresh_server_tells_how_every_source_stands() {
     let server = stage.start().await;
     let lines = [
         "haat_outbound_breaker_state{upstream=\"market\"} 0",
-        "haat_outbound_breaker_state{upstream=\"market-token\"} 0",
+        "haat_outbound_breaker_state{upstream=\"market/token\"} 0",
         "haat_source_state{source=\"market\",state=\"idle\"} 1",
         "haat_source_state{source=\"market\",state=\"failing\"} 0",
         "haat_source_products{source=\"market\"} 0",
