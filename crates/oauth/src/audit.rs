@@ -87,7 +87,7 @@ pub fn changed(what: &'static str, id: &str, members: Option<&str>, by: &By) {
 ///
 /// # Errors
 /// Those of the change, which has no line then.
-pub(crate) async fn on_record<T, E>(
+pub async fn on_record<T, E>(
     change: impl Future<Output = Result<T, E>> + Send + 'static,
     line: impl FnOnce(&T) + Send + 'static,
 ) -> Result<T, E>

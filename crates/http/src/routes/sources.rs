@@ -8,10 +8,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use haat_catalog::Violation;
+use haat_oauth::audit;
+use haat_sources::run::Run;
 use haat_sources::service::{SourceStatus, StartError};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use tracing::Instrument;
 
 use crate::answer;
 use crate::extract::access::{CallerAddress, Granted, SourcesManage};
@@ -77,14 +78,14 @@ pub(crate) async fn sync(
     parameters.expect_none()?;
     let request = schema::sync_request(body)?;
     let (sources, by, of) = (Arc::clone(&app.services.sources), By::of(&access, address), name.clone());
-    let started = to_its_end(async move {
-        let status = sources.start(&of, request).await?;
+    let asked = of.clone();
+    let start = async move { sources.start(&asked, request).await };
+    let started = audit::on_record(start, move |status: &SourceStatus| {
         let (run, mode) = status.run.as_ref().map(|run| (tracing::field::display(run.id), run.mode.name())).unzip();
         let confirmed = request.confirms.is_some();
         tracing::info!(target: "haat::audit", source = of, run, mode, confirmed, by = &*by.client, address = %by.address, "source synchronised");
-        Ok(status)
     });
-    let mut response = json(StatusCode::ACCEPTED, &started.await?)?;
+    let mut response = json(StatusCode::ACCEPTED, &started.await.map_err(refused)?)?;
     if let Ok(location) = HeaderValue::try_from(format!("/v1/sources/{name}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -109,13 +110,14 @@ pub(crate) async fn cancel(
 ) -> Result<Response, Problem> {
     parameters.expect_none()?;
     let (sources, by) = (Arc::clone(&app.services.sources), By::of(&access, address));
-    let cancelled = to_its_end(async move {
-        if let Some(run) = sources.cancel(&name).await? {
+    let asked = name.clone();
+    let cancel = async move { sources.cancel(&asked).await };
+    let cancelled = audit::on_record(cancel, move |run: &Option<Run>| {
+        if let Some(run) = run {
             tracing::info!(target: "haat::audit", source = name, run = %run.id, by = &*by.client, address = %by.address, "synchronisation cancelled");
         }
-        Ok(())
     });
-    cancelled.await.map(|()| answer::no_content())
+    cancelled.await.map_err(refused).map(|_| answer::no_content())
 }
 
 /// Tell a source's circuit breakers what to do
@@ -138,12 +140,11 @@ pub(crate) async fn breaker(
     parameters.expect_none()?;
     let order = schema::breaker_order(body.value)?;
     let (sources, by, of) = (Arc::clone(&app.services.sources), By::of(&access, address), name.clone());
-    let ordered = to_its_end(async move {
-        sources.order_breaker(&of, order).await?;
+    let asked = of.clone();
+    let ordered = audit::on_record(async move { sources.order_breaker(&asked, order).await }, move |()| {
         tracing::info!(target: "haat::audit", source = of, order = order.name(), by = &*by.client, address = %by.address, "breaker ordered");
-        Ok(())
     });
-    ordered.await?;
+    ordered.await.map_err(refused)?;
     json(StatusCode::OK, &status(&app, &name).await?)
 }
 
@@ -156,16 +157,6 @@ struct By {
 impl By {
     fn of(access: &Granted<SourcesManage>, address: IpAddr) -> Self {
         Self { client: Arc::clone(&access.caller.client), address }
-    }
-}
-
-/// Does what is asked for in a task of its own, so that it is done, and told in the audit log, whether or not the caller waits for it.
-async fn to_its_end<T: Send + 'static>(
-    act: impl Future<Output = Result<T, StartError>> + Send + 'static,
-) -> Result<T, Problem> {
-    match tokio::spawn(act.in_current_span()).await {
-        Ok(done) => done.map_err(refused),
-        Err(error) => Err(Problem::because(Code::InternalError, error.to_string())),
     }
 }
 
