@@ -86,7 +86,7 @@ pub fn changed(what: &'static str, id: &str, members: Option<&str>, by: &By) {
 /// of somebody who hung up, and a change without a line would be one that nobody answers for.
 ///
 /// # Errors
-/// Those of the change, which has no line then.
+/// Those of the change, which has no line then: not even where the store cannot say whether it was made.
 pub async fn on_record<T, E>(
     change: impl Future<Output = Result<T, E>> + Send + 'static,
     line: impl FnOnce(&T) + Send + 'static,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use haat_catalog::ports::StoreError;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::auth::was_free;
 use crate::lane::{Lane, Verdict};
@@ -33,6 +33,7 @@ struct Waiting {
 struct Asked {
     hash: [u8; 32],
     expires_at: i64,
+    since: Instant,
     answer: oneshot::Sender<Result<bool, StoreError>>,
 }
 
@@ -51,7 +52,7 @@ impl FirstUses {
         let (answer, noted) = oneshot::channel();
         let begins = {
             let mut waiting = self.waiting();
-            waiting.uses.push(Asked { hash, expires_at, answer });
+            waiting.uses.push(Asked { hash, expires_at, since: Instant::now(), answer });
             !std::mem::replace(&mut waiting.under_way, true)
         };
         if begins {
@@ -87,8 +88,9 @@ impl FirstUses {
                 }),
                 Err(error) => {
                     // A database that is silent or gone is so for those in the line too: one after another would wait for
-                    // it, each group as long as the one before it.
-                    let others = if is_out_of_reach(&error) { self.all_that_wait() } else { Vec::new() };
+                    // it, each group as long as the one before it. Who has just come may find it well.
+                    let patience = lane.turn_limit();
+                    let others = if is_out_of_reach(&error) { self.all_that_waited(patience) } else { Vec::new() };
                     group.into_iter().chain(others).for_each(|asked| drop(asked.answer.send(Err(error.clone()))));
                 }
             }
@@ -106,9 +108,9 @@ impl FirstUses {
         (size > 0).then(|| waiting.uses.drain(..size).collect())
     }
 
-    /// The whole line. The work goes on: more may have come by its end.
-    fn all_that_wait(&self) -> Vec<Asked> {
-        std::mem::take(&mut self.waiting().uses)
+    /// Those in the line that have waited for so long. The work goes on with the others.
+    fn all_that_waited(&self, long: Duration) -> Vec<Asked> {
+        self.waiting().uses.extract_if(.., |asked| asked.since.elapsed() >= long).collect()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

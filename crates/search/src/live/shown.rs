@@ -106,7 +106,9 @@ impl Shown {
 /// one; they were deleted meanwhile, so that their blocks are freed now, and the disk is waited for. A thread that answers
 /// must not do that, and nobody who reads what is shown may wait for it.
 fn let_go(before: Arc<State>) {
-    if Arc::strong_count(&before) == 1 && Arc::strong_count(&before.view) == 1 {
+    if let Some(before) = Arc::into_inner(before)
+        && Arc::strong_count(&before.view) == 1
+    {
         drop(backstage::spawn(move || drop(before)));
     }
 }
